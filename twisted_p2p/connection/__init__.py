@@ -1,0 +1,1 @@
+"""An encrypted, mutually authenticated connection of many streams over one path."""

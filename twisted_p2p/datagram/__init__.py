@@ -1,0 +1,1 @@
+"""Machines that know no socket, and the one driver and socket that serve them all."""

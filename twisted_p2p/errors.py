@@ -1,0 +1,116 @@
+"""Every error that leaves this package; each docstring is what its user is told.
+
+`P2PError` is the root.  A child also derives from Twisted's own error where one fits, so that
+code which knows Twisted alone already handles it.  `code` is the word that the command line and
+the ``error`` event use.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from twisted.internet import error
+
+
+class P2PError(Exception):
+    """Something went wrong between this node and its peers."""
+
+    code: ClassVar[str] = "error"
+
+    def __str__(self) -> str:
+        """Return the message given, or else the one sentence that the class stands for."""
+        return super().__str__() or (self.__doc__ or "").splitlines()[0]
+
+
+class MalformedMessage(P2PError):
+    """These bytes are not a message of this protocol."""
+
+    code = "malformed_message"
+
+
+class MalformedOffer(MalformedMessage):
+    """This boxed message is not meant for this node, or not from whom it claims."""
+
+    code = "malformed_offer"
+
+
+class InvalidSignature(P2PError):
+    """The signature was not made by the key that it names."""
+
+    code = "invalid_signature"
+
+
+class InvalidPeerID(P2PError, ValueError):
+    """A peer ID is 52 characters of lower-case base32; check it for a missing character."""
+
+    code = "invalid_peer_id"
+
+
+class IdentityFileError(P2PError):
+    """The identity file is missing, unreadable or open to other users."""
+
+    code = "identity_file"
+
+
+class PeerOffline(P2PError, error.ConnectError):
+    """No tracker knows this peer at the moment; start it, or check its ID and trackers."""
+
+    code = "peer_offline"
+
+
+class PeerRefused(P2PError, error.ConnectionRefusedError):
+    """The peer is there and does not accept this connection."""
+
+    code = "peer_refused"
+
+
+class UnknownService(P2PError, error.ConnectionRefusedError):
+    """The peer is there and offers no service of this name."""
+
+    code = "unknown_service"
+
+
+class TrackerUnreachable(P2PError, error.ConnectError):
+    """No tracker answers; check its address and whether UDP is allowed here."""
+
+    code = "tracker_unreachable"
+
+
+class TrackerBusy(P2PError, error.ConnectError):
+    """The tracker asks to try again later."""
+
+    code = "tracker_busy"
+
+    def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds after which another try makes sense."""
+
+
+class NoPath(P2PError, error.ConnectError):
+    """Both peers tried, and no packet came through between them."""
+
+    code = "no_path"
+
+    def __init__(self, message: str = "", *, why: dict[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.why = why or {}
+        """What was tried on each side, as plain values."""
+
+
+class WrongIdentity(P2PError, error.ConnectError):
+    """Whoever answered does not hold the key that was asked for."""
+
+    code = "wrong_identity"
+
+
+class DialTimedOut(P2PError, error.TimeoutError):
+    """The peer did not answer in time."""
+
+    code = "timeout"
+
+
+class PortInUse(P2PError, error.ConnectError):
+    """Another program has this UDP port; choose another one, or 0 for any."""
+
+    code = "port_in_use"

@@ -1,0 +1,1 @@
+"""Who a peer is: keys on disk, peer IDs and signed records."""

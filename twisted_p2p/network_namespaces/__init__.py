@@ -1,0 +1,1 @@
+"""Real NATs on one Linux machine, made of network namespaces."""

@@ -1,0 +1,1 @@
+"""The facade: one node that dials, accepts and registers."""

@@ -1,0 +1,1 @@
+"""From a peer ID to an authenticated path."""

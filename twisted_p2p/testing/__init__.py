@@ -1,0 +1,1 @@
+"""A simulated internet in virtual time, for this package's tests and its users'."""

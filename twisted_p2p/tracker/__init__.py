@@ -1,0 +1,1 @@
+"""The meeting point: who is here, and how two of them are introduced."""
