@@ -82,7 +82,7 @@ class TrackerBusy(P2PError, error.ConnectError):
     code = "tracker_busy"
 
     def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
-        super().__init__(message)
+        super().__init__(message)  # type: ignore[no-untyped-call]
         self.retry_after = retry_after
         """Seconds after which another try makes sense."""
 
@@ -93,7 +93,7 @@ class NoPath(P2PError, error.ConnectError):
     code = "no_path"
 
     def __init__(self, message: str = "", *, why: dict[str, object] | None = None) -> None:
-        super().__init__(message)
+        super().__init__(message)  # type: ignore[no-untyped-call]
         self.why = why or {}
         """What was tried on each side, as plain values."""
 
