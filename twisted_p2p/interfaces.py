@@ -1,0 +1,70 @@
+# ruff: noqa: N805  (the methods of an Interface are declared without self)
+"""What the parts promise one another, and what users may put in their place.
+
+Peers are named by the text form of their public key throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
+
+
+class IPeerNode(Interface):
+    """A program's presence among the peers: it dials them and is dialled by them."""
+
+    peer_id = Attribute("The text form of this node's own public key, a `str`.")
+
+    def connect(peer_id: str, service: str, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Open a stream to a peer's service and join a protocol to it.
+
+        @param peer_id: the peer to reach; nobody else is ever reached.
+        @param service: the name under which the peer listens.
+        @param factory: builds the protocol; its transport's ``getPeer()`` is a
+            `twisted_p2p.addresses.PeerAddress`.
+
+        @return: a `Deferred` that fires with the protocol once the peer has accepted the stream.
+            Cancelling it gives the attempt up.  It fails with
+            `twisted_p2p.errors.TrackerUnreachable`, `PeerOffline`, `PeerRefused`,
+            `UnknownService`, `NoPath`, `WrongIdentity` or `DialTimedOut`.
+        """
+
+    def listen(
+        service: str,
+        factory: IProtocolFactory,
+        allow: Collection[str] | None,
+    ) -> Deferred[IListeningPort]:
+        """Accept streams for a service.
+
+        @param service: the name that peers ask for; one listener has it at a time.
+        @param factory: builds a protocol for each stream; None from its ``buildProtocol`` refuses
+            the stream.
+        @param allow: the peers that may connect, or None for every authenticated peer.
+
+        @return: a `Deferred` that fires with the listening port once this node can be reached.
+            The port's ``stopListening`` leaves streams alone that are already open.
+        """
+
+
+class IPeerConnection(Interface):
+    """An authenticated connection to one peer, which carries any number of streams."""
+
+    peer_id = Attribute("The text form of the peer's verified public key, a `str`.")
+    path = Attribute("The live `twisted_p2p.addresses.Path`, or None once there is none.")
+
+    def open_stream(service: str, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Open a stream to a service of the peer.
+
+        @return: a `Deferred` that fires with the protocol once the peer has accepted the stream;
+            it fails with `twisted_p2p.errors.UnknownService` or `PeerRefused` when the peer did
+            not, and with the connection's own error when that ended first.
+        """
+
+    def close() -> None:
+        """End the connection and every stream on it; harmless when it has ended."""
