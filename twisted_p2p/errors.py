@@ -23,13 +23,13 @@ class P2PError(Exception):
 
 
 class MalformedMessage(P2PError):
-    """These bytes are not a message of this protocol."""
+    """The bytes are not a message of this protocol."""
 
     code = "malformed_message"
 
 
 class MalformedOffer(MalformedMessage):
-    """This boxed message is not meant for this node, or not from whom it claims."""
+    """A boxed message is not meant for this node, or not from whom it claims to be."""
 
     code = "malformed_offer"
 
