@@ -1,0 +1,145 @@
+"""The one driver: runs any machine of five names on any Twisted reactor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python import runtime
+
+from twisted_p2p.datagram.machine import Address, DatagramMachine
+
+EventT = TypeVar("EventT")
+
+
+def monotonic_clock(reactor: IReactorTime) -> Callable[[], float]:
+    """Return the clock, in seconds, that all machines on this reactor go by.
+
+    Twisted's own reactors tell the wall clock, and a step of that may expire nothing.  A reactor
+    of virtual time tells its own time, which is the only one that tests can move.
+    """
+    # Typed as Any because to mypy a static function and a method of an interface never meet.
+    seconds: Any = reactor.seconds
+    return time.monotonic if seconds is runtime.seconds else seconds
+
+
+class MachineDriver(Generic[EventT]):
+    """Feeds a machine, sends what it wants sent, tells its events and keeps its timer.
+
+    There is at most one delayed call for the machine's deadline and one, without delay, for the
+    burst of datagrams being received.  Everything may be called from within ``on_event``.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        machine: DatagramMachine[EventT],
+        send: Callable[[bytes, Any], object],
+        on_event: Callable[[EventT], object],
+    ) -> None:
+        self.now = monotonic_clock(reactor)
+        """Returns the time that every command of the machine must be given."""
+        self._reactor = reactor
+        self._machine = machine
+        self._send = send
+        self._on_event = on_event
+        self._timer: IDelayedCall | None = None
+        self._timer_deadline = 0.0
+        self._flush: IDelayedCall | None = None
+        self._pumping = False
+        self._stopped = False
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """Give the machine a datagram; its answers leave in this turn of the reactor."""
+        if self._stopped:
+            return
+        self._machine.receive_datagram(data, addr, self.now())
+        # Not at once: a socket hands over many datagrams in one turn, and one flush for all of
+        # them means one acknowledgement and one round of events instead of many.
+        self.pump_soon()
+
+    def pump_soon(self) -> None:
+        """Pump once before the reactor waits again, however often this is called until then."""
+        if self._flush is None and not self._stopped:
+            self._flush = self._reactor.callLater(0, self._flush_now)
+
+    def pump(self) -> None:
+        """Tell events, send datagrams and set the timer; wanted after a command to the machine.
+
+        Within ``on_event`` this does nothing, as the pump that told the event goes on.
+        """
+        if self._pumping or self._stopped:
+            return
+        self._pumping = True
+        try:
+            self._tell_events()
+            self._send_datagrams()
+            while self._tell_events():
+                self._send_datagrams()
+        finally:
+            self._pumping = False
+        self._set_timer()
+
+    def stop(self) -> None:
+        """Send the machine's last datagrams, tell no more events and leave no delayed call."""
+        if self._stopped:
+            return
+        self._send_datagrams()
+        self._stopped = True
+        for call in (self._timer, self._flush):
+            if call is not None:
+                call.cancel()
+        self._timer = self._flush = None
+
+    def _flush_now(self) -> None:
+        self._flush = None
+        self.pump()
+
+    def _tell_events(self) -> bool:
+        """Tell all events and return whether there was any."""
+        told = False
+        while not self._stopped and (event := self._machine.next_event()) is not None:
+            told = True
+            try:
+                self._on_event(event)
+            except Exception:
+                # Whoever took the event is broken; the machine, its timer and its peer are not.
+                self._log.failure("The receiver of {event!r} failed", event=event)
+        return told
+
+    def _send_datagrams(self) -> None:
+        if self._stopped:
+            return
+        for data, addr in self._machine.datagrams_to_send(self.now()):
+            self._send(data, addr)
+
+    def _set_timer(self) -> None:
+        if self._stopped:
+            return
+        deadline = self._machine.get_timer()
+        if deadline is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            return
+        if self._timer is not None:
+            # A deadline that moved away costs nothing: the call finds that it came too early.
+            if self._timer_deadline <= deadline:
+                return
+            self._timer.cancel()
+        self._timer_deadline = deadline
+        delay = max(0.0, deadline - self.now())
+        self._timer = self._reactor.callLater(delay, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        deadline = self._machine.get_timer()
+        now = self.now()
+        if deadline is not None and deadline <= now:
+            self._machine.handle_timer(now)
+        self.pump()
