@@ -34,6 +34,12 @@ class MalformedOffer(MalformedMessage):
     code = "malformed_offer"
 
 
+class UndecipherableBox(MalformedMessage):
+    """The box was not sealed between these two keys, or was changed on the way."""
+
+    code = "undecipherable_box"
+
+
 class InvalidSignature(P2PError):
     """The signature was not made by the key that it names."""
 
