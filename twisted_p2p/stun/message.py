@@ -7,7 +7,7 @@ are asked for, so that a message whose fate is decided by its header costs no mo
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from enum import Flag, IntEnum
 from struct import Struct
 from typing import Any, TypeVar
@@ -42,6 +42,7 @@ _HEADER = Struct("!HHI12s")
 _LENGTH = Struct("!H")
 _ATTRIBUTE_HEADER = Struct("!HH")
 _COOKIE_BYTES = MAGIC_COOKIE.to_bytes(4, "big")
+_STREAM_PREFIX = 4  # a message's type and length
 _FINGERPRINT_MASK = 0x5354554E
 _FINGERPRINT_SIZE = 8
 
@@ -292,3 +293,56 @@ def check_fingerprint(message: STUNMessage) -> bool:
         return False
     expected = _fingerprint(message._wire[:-_FINGERPRINT_SIZE])
     return hmac.compare_digest(expected, message.attributes[-1][1])
+
+
+class StreamFramer:
+    """Cuts a stream into STUN messages by the length that each one claims.
+
+    Between two calls it holds less than ``limit`` bytes: a message that claims more than
+    ``limit`` in all, or bytes that begin no STUN message, are refused as soon as they are seen.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._refusal = ""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take what arrived, and return an iterator over the messages that are whole now.
+
+        After the last good message the iterator raises `MalformedMessage` when the stream goes
+        on with something else; so does every later one, as there is no way back into step.
+        """
+        if not self._refusal:
+            self._buffer += data
+        return self._messages()
+
+    def _messages(self) -> Iterator[bytes]:
+        while size := self._next_size():
+            message = bytes(self._buffer[:size])
+            del self._buffer[:size]
+            yield message
+
+    def _next_size(self) -> int:
+        """Return the size of the next message, or 0 when it is not whole yet."""
+        self._refusal = self._refusal or self._reason_to_refuse()
+        if self._refusal:
+            self._buffer.clear()
+            raise MalformedMessage(self._refusal)
+        size = self._claimed_size()
+        return size if len(self._buffer) >= size else 0
+
+    def _reason_to_refuse(self) -> str:
+        start = self._buffer
+        if start[:1] > b"\3" or not _COOKIE_BYTES.startswith(start[4:8]):
+            return "the stream carries something else than STUN"
+        if self._claimed_size() > self._limit:
+            return f"a message on a stream has {self._limit} bytes at most"
+        return ""
+
+    def _claimed_size(self) -> int:
+        """Return the size that the next message claims; a header's until it is known."""
+        if len(self._buffer) < _STREAM_PREFIX:
+            return HEADER_SIZE
+        length: int = _LENGTH.unpack_from(self._buffer, 2)[0]
+        return HEADER_SIZE + length

@@ -78,7 +78,7 @@ class ClientTransactions(Generic[ContextT]):
     def __init__(self) -> None:
         self._transactions: dict[bytes, _Transaction[ContextT]] = {}
         self._timers: TimerTable[bytes] = TimerTable()
-        self._to_send: list[bytes] = []
+        self._to_send: dict[bytes, None] = {}
 
     def __len__(self) -> int:
         return len(self._transactions)
@@ -150,4 +150,4 @@ class ClientTransactions(Generic[ContextT]):
         transaction = self._transactions[transaction_id]
         self._timers.set(transaction_id, now + transaction.waits[transaction.sent])
         transaction.sent += 1
-        self._to_send.append(transaction_id)
+        self._to_send[transaction_id] = None
