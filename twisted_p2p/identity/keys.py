@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from enum import Enum, unique
 from pathlib import Path
 
@@ -72,12 +73,11 @@ class SealingBox:
 
     def open(self, boxed: bytes) -> bytes:
         """Return what the peer sealed; raise `UndecipherableBox` for anything else."""
-        if len(boxed) < BOX_OVERHEAD:
-            raise UndecipherableBox
-        try:
-            return bytes(self._box.decrypt(boxed))
-        except CryptoError:
-            raise UndecipherableBox from None
+        if len(boxed) >= BOX_OVERHEAD:
+            with suppress(CryptoError):
+                return bytes(self._box.decrypt(boxed))
+        # Raised apart, so that it does not carry the library's frames, which hold the key.
+        raise UndecipherableBox
 
 
 class IdentityKey:
