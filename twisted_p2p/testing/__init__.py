@@ -1,1 +1,39 @@
 """A simulated internet in virtual time, for this package's tests and its users'."""
+
+from twisted_p2p.testing.host import SimulatedHost
+from twisted_p2p.testing.internet import INTERNET_LINK, LAN_LINK, SimulatedInternet
+from twisted_p2p.testing.nat import (
+    FULL_CONE,
+    PORT_RESTRICTED,
+    PORT_TAKING,
+    RANDOM_SYMMETRIC,
+    Dependence,
+    NATBehaviour,
+    NATTable,
+    PortAllocation,
+    Unsolicited,
+)
+from twisted_p2p.testing.network import Link, Network
+from twisted_p2p.testing.packet import LoggedPacket, PacketLog
+from twisted_p2p.testing.reactor import SimulatedReactor
+
+__all__ = [
+    "FULL_CONE",
+    "INTERNET_LINK",
+    "LAN_LINK",
+    "PORT_RESTRICTED",
+    "PORT_TAKING",
+    "RANDOM_SYMMETRIC",
+    "Dependence",
+    "Link",
+    "LoggedPacket",
+    "NATBehaviour",
+    "NATTable",
+    "Network",
+    "PacketLog",
+    "PortAllocation",
+    "SimulatedHost",
+    "SimulatedInternet",
+    "SimulatedReactor",
+    "Unsolicited",
+]

@@ -1,0 +1,137 @@
+"""A simulated host: its addresses, its UDP ports and its reactor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH
+from random import Random
+
+from twisted_p2p.addresses import HostPort
+from twisted_p2p.testing.ip import (
+    canonical_address,
+    is_loopback,
+    is_same_family,
+    is_unspecified,
+)
+from twisted_p2p.testing.network import Attachment, Link, Network
+from twisted_p2p.testing.packet import Packet
+from twisted_p2p.testing.reactor import SimulatedReactor
+from twisted_p2p.testing.udp_port import SimulatedUDPPort
+
+_LOOPBACK_DELAY = 0.000_01
+_FIRST_EPHEMERAL_PORT = 32_768
+_EPHEMERAL_PORT_COUNT = 28_232
+
+
+class SimulatedHost:
+    """A computer in a simulated internet; programs on it are given its `reactor`."""
+
+    def __init__(
+        self,
+        name: str,
+        addresses: tuple[str, ...],
+        network: Network,
+        link: Link,
+        random: Callable[[str], Random],
+    ) -> None:
+        """Attach a host; ``random`` makes the random source of a given name."""
+        self.name = name
+        self.addresses = tuple(canonical_address(address) for address in addresses)
+        self.attachment = Attachment(network, link, random(f"link of {name}"), self._receive)
+        self.random = random(f"host {name}")
+        """A source for what runs here, so that it too repeats from the seed."""
+        self.reactor = SimulatedReactor(self, network.schedule)
+        self._ports: dict[int, list[SimulatedUDPPort]] = {}
+        for address in self.addresses:
+            network.attach(self.attachment, address)
+
+    @property
+    def network(self) -> Network:
+        """The network that the host is in."""
+        return self.attachment.network
+
+    @property
+    def link(self) -> Link:
+        """What befalls packets between this host and the middle of its network; assignable."""
+        return self.attachment.link
+
+    @link.setter
+    def link(self, link: Link) -> None:
+        self.attachment.link = link
+
+    def bind(self, port: SimulatedUDPPort, wanted: HostPort) -> HostPort:
+        """Give a port the address that it wants, or a free one for port 0, and return that.
+
+        :raises OSError: when the address is another host's, or in use here.
+        """
+        if not self._is_local(wanted.host) and not is_unspecified(wanted.host):
+            raise _system_error(EADDRNOTAVAIL)
+        address = wanted if wanted.port else self._free_address(wanted.host)
+        if not self._is_free(address):
+            raise _system_error(EADDRINUSE)
+        self._ports.setdefault(address.port, []).append(port)
+        return address
+
+    def unbind(self, port: SimulatedUDPPort) -> None:
+        """Free the address of a port."""
+        self._ports[port.bound.port].remove(port)
+
+    def source_of(self, bound: HostPort, destination: str) -> HostPort:
+        """Return the source that packets of a bound port to a destination have.
+
+        :raises OSError: when the host has no address of that family, or the port only loopback.
+        """
+        if is_loopback(bound.host) and not self._is_local(destination):
+            raise _system_error(EINVAL)
+        if not is_unspecified(bound.host):
+            return bound
+        if self._is_local(destination):
+            return HostPort(destination, bound.port)
+        for address in self.addresses:
+            if is_same_family(address, destination):
+                return HostPort(address, bound.port)
+        raise _system_error(ENETUNREACH)
+
+    def send(self, packet: Packet) -> None:
+        """Put a packet on its way."""
+        if self._is_local(packet.destination.host):
+            schedule = self.network.schedule
+            schedule.at(schedule.now + _LOOPBACK_DELAY, self._receive, packet)
+        else:
+            self.attachment.send(packet)
+
+    def _receive(self, packet: Packet) -> None:
+        now = self.network.schedule.now
+        for port in self._ports.get(packet.destination.port, ()):
+            if port.accepts(packet):
+                self.network.log.record(packet, now, "delivered")
+                port.receive(packet)
+                return
+        self.network.log.record(packet, now, "refused")
+        if packet.refused is not None:
+            # The error goes back the way the packet came, through every NAT (RFC 4787, REQ-10).
+            self.network.schedule.at(now + (now - packet.sent_at), _tell_refused, packet)
+
+    def _is_local(self, host: str) -> bool:
+        return host in self.addresses or is_loopback(host)
+
+    def _is_free(self, address: HostPort) -> bool:
+        return not any(port.overlaps(address) for port in self._ports.get(address.port, ()))
+
+    def _free_address(self, host: str) -> HostPort:
+        first = self.random.randrange(_EPHEMERAL_PORT_COUNT)
+        for step in range(_EPHEMERAL_PORT_COUNT):
+            port = _FIRST_EPHEMERAL_PORT + (first + step) % _EPHEMERAL_PORT_COUNT
+            if self._is_free(HostPort(host, port)):
+                return HostPort(host, port)
+        raise _system_error(EADDRINUSE)
+
+
+def _tell_refused(packet: Packet) -> None:
+    assert packet.refused is not None
+    packet.refused()
+
+
+def _system_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))

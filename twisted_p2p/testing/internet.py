@@ -1,0 +1,109 @@
+"""The simulated internet: everything is added here, and time goes on from here."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from twisted_p2p.testing.host import SimulatedHost
+from twisted_p2p.testing.ip import canonical_address
+from twisted_p2p.testing.nat import PORT_RESTRICTED, NATBehaviour, NATTable
+from twisted_p2p.testing.network import Gateway, Link, Network
+from twisted_p2p.testing.packet import PacketLog
+from twisted_p2p.testing.schedule import Schedule
+
+T = TypeVar("T")
+
+INTERNET_LINK = Link(delay=0.02)
+"""The way to the middle of the internet, unless told otherwise: 80 ms for a round trip."""
+
+LAN_LINK = Link(delay=0.000_25)
+"""The way to the middle of a private network, unless told otherwise: 1 ms for a round trip."""
+
+
+class SimulatedInternet:
+    """Hosts, networks and NATs in virtual time; the same seed gives the same packets.
+
+    Nothing happens but in `run_for` and `run_until`.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self.log = PacketLog()
+        """What became of every packet."""
+        self._schedule = Schedule()
+        self.public = Network("public", self._schedule, self.log)
+        """The network without a gateway, where public addresses are."""
+
+    @property
+    def now(self) -> float:
+        """Seconds of virtual time since the beginning."""
+        return self._schedule.now
+
+    def add_host(
+        self,
+        name: str,
+        *addresses: str,
+        network: Network | None = None,
+        link: Link | None = None,
+    ) -> SimulatedHost:
+        """Add a host with its IP addresses, to the public network unless told otherwise.
+
+        :raises ValueError: when an address is taken.
+        """
+        if link is None:
+            link = INTERNET_LINK if network is None else LAN_LINK
+        return SimulatedHost(name, addresses, network or self.public, link, self._random)
+
+    def add_network(
+        self,
+        name: str,
+        address: str,
+        nat: NATBehaviour = PORT_RESTRICTED,
+        *,
+        behind: Network | None = None,
+        link: Link = INTERNET_LINK,
+    ) -> Network:
+        """Add a private network behind a NAT that has an address in another network.
+
+        Hosts of the network may have addresses of the other family too; those are not translated,
+        and reachable from outside.
+
+        :raises ValueError: when the address is taken.
+        """
+        network = Network(name, self._schedule, self.log)
+        table = NATTable(nat, canonical_address(address), self._random(f"NAT of {name}"))
+        outside = behind or self.public
+        Gateway(network, outside, table, link, self._random(f"link of the NAT of {name}"))
+        return network
+
+    def run_for(self, seconds: float) -> None:
+        """Let time pass, from one thing that happens to the next."""
+        self._schedule.run_to(self.now + seconds)
+
+    def run_until(self, deferred: Deferred[T], limit: float = 60.0) -> T:
+        """Let time pass until a Deferred has a result; return it, or raise its failure.
+
+        :raises TimeoutError: after ``limit`` seconds of virtual time, or when nothing is left to
+            happen; the message has the seed and the latest packets.
+        """
+        results: list[T | Failure] = []
+        deferred.addBoth(results.append)
+        until = self.now + limit
+        while not results and self._schedule.step(until):
+            pass
+        if not results:
+            raise TimeoutError(
+                f"no result at {self.now:.6f} s, seed {self.seed}; the latest packets:\n"
+                f"{self.log.dump(last=50)}"
+            )
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        return results[0]
+
+    def _random(self, name: str) -> Random:
+        """Return the random source of one named thing, which no other thing disturbs."""
+        return Random(f"{self.seed} {name}")  # noqa: S311  (chance that repeats is the point)

@@ -1,0 +1,180 @@
+"""A UDP port of a simulated host, with the manners of Twisted's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError, InvalidAddressError, MessageLengthError
+from twisted.internet.interfaces import IListeningPort, IUDPTransport
+from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from twisted_p2p.addresses import HostPort
+from twisted_p2p.testing.ip import (
+    UNSPECIFIED_IPV4,
+    canonical_address,
+    is_same_family,
+    is_unspecified,
+)
+from twisted_p2p.testing.packet import Packet
+
+if TYPE_CHECKING:
+    from twisted_p2p.testing.host import SimulatedHost
+
+_LONGEST_PAYLOAD = 65_507
+
+
+@implementer(IListeningPort, IUDPTransport)
+class SimulatedUDPPort:
+    """What `listenUDP` of a simulated reactor returns, and the transport of its protocol."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        host: SimulatedHost,
+        port: int,
+        protocol: DatagramProtocol,
+        interface: str,
+        max_packet_size: int,
+    ) -> None:
+        self.bound = HostPort(canonical_address(interface or UNSPECIFIED_IPV4), port)
+        """The local address; an unspecified host stands for all of one family."""
+        self._interface = interface
+        self._host = host
+        self._protocol = protocol
+        self._max_packet_size = max_packet_size
+        self._remote: HostPort | None = None
+        self._is_bound = False
+        self._is_reading = False
+        self._stopped: Deferred[None] | None = None
+
+    def startListening(self) -> None:
+        """Bind the port and start its protocol."""
+        try:
+            self.bound = self._host.bind(self, self.bound)
+        except OSError as error:
+            raise CannotListenError(  # type: ignore[no-untyped-call]
+                self._interface, self.bound.port, error
+            ) from error
+        self._is_bound = self._is_reading = True
+        self._protocol.makeConnection(self)
+
+    def stopListening(self) -> Deferred[None] | None:
+        """Stop reading now; the port is free when the Deferred fires, in the reactor's next turn.
+
+        Returns None when it is free already.
+        """
+        if not self._is_bound:
+            return None
+        self._is_reading = False
+        if self._stopped is None:
+            self._stopped = Deferred()
+            self._host.reactor.callLater(0, self._close)
+        return self._stopped
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """Return the local address; that of a connected port is specified."""
+        make = IPv6Address if ":" in self.bound.host else IPv4Address
+        return make("UDP", *self.bound)
+
+    def connect(self, host: str, port: int) -> None:
+        """Talk to one remote port alone, and hear when it is not there."""
+        if self._remote is not None:
+            raise RuntimeError("already connected, reconnecting is not currently supported")
+        remote = self._checked(host, port)
+        self.bound = self._host.source_of(self.bound, remote.host)
+        self._remote = remote
+
+    def write(self, packet: bytes, addr: tuple[str, int] | None = None) -> None:
+        """Send a datagram.
+
+        :raises MessageLengthError: when it is longer than UDP allows.
+        :raises InvalidAddressError: when the address is none of this port's family.
+        :raises OSError: when there is no route, or the port is closed.
+        """
+        if self._remote is None:
+            assert addr is not None, "a port that is not connected wants an address"
+            remote = self._checked(*addr)
+        else:
+            assert addr in (None, self._remote), "connected to another address"
+            remote = self._remote
+        if len(packet) > _LONGEST_PAYLOAD:
+            raise MessageLengthError("message too long")
+        if not self._is_bound:
+            raise OSError("the port is closed")
+        source = self._host.source_of(self.bound, remote.host)
+        self._host.send(
+            Packet(
+                protocol="udp",
+                data=bytes(packet),
+                source=source,
+                destination=remote,
+                sent_at=self._host.reactor.seconds(),
+                sent_from=source,
+                sent_to=remote,
+                refused=self._refused if self._remote is not None else None,
+            )
+        )
+
+    def setBroadcastAllowed(self, enabled: bool) -> None:
+        """Not simulated."""
+        raise NotImplementedError("the simulated internet has no broadcast")
+
+    def getBroadcastAllowed(self) -> bool:
+        """Return False."""
+        return False
+
+    def overlaps(self, address: HostPort) -> bool:
+        """Whether both cannot be bound at once."""
+        return (
+            self.bound.port == address.port
+            and is_same_family(self.bound.host, address.host)
+            and (
+                self.bound.host == address.host
+                or is_unspecified(self.bound.host)
+                or is_unspecified(address.host)
+            )
+        )
+
+    def accepts(self, packet: Packet) -> bool:
+        """Whether a packet that reached the host is for this port."""
+        return self.overlaps(packet.destination) and (
+            self._remote is None or self._remote == packet.source
+        )
+
+    def receive(self, packet: Packet) -> None:
+        """Hand a packet to the protocol."""
+        source = (packet.source.host, packet.source.port)
+        self._tell(self._protocol.datagramReceived, packet.data[: self._max_packet_size], source)
+
+    def _checked(self, host: str, port: int) -> HostPort:
+        address = canonical_address(host)
+        if not is_same_family(self.bound.host, address):
+            raise InvalidAddressError(  # type: ignore[no-untyped-call]
+                host, "the port is of the other address family"
+            )
+        return HostPort(address, port)
+
+    def _refused(self) -> None:
+        self._tell(self._protocol.connectionRefused)
+
+    def _tell(self, function: Callable[..., None], *arguments: object) -> None:
+        if not self._is_reading:
+            return
+        try:
+            function(*arguments)
+        except Exception:
+            self._log.failure("Unhandled error in {protocol!r}", protocol=self._protocol)
+
+    def _close(self) -> None:
+        self._is_bound = False
+        self._host.unbind(self)
+        self._protocol.doStop()  # type: ignore[no-untyped-call]
+        stopped, self._stopped = self._stopped, None
+        assert stopped is not None
+        stopped.callback(None)
