@@ -1,0 +1,199 @@
+"""Signed records: what a peer says of itself, for anybody to verify without a tracker.
+
+A record is a run of STUN attributes that ends with a signature over all before it, so it can be
+kept and passed on as it is.  It has no date: clocks differ.  Of two records the one with the
+higher sequence holds, and a record is good for its lifetime from when its holder received it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from attrs import frozen
+
+from twisted_p2p.addresses import HostPort
+from twisted_p2p.errors import InvalidPeerID, InvalidSignature, MalformedMessage
+from twisted_p2p.identity.attribute_run import AttributeRun, enum_attribute
+from twisted_p2p.identity.keys import SIGNATURE_SIZE, IdentityKey, SignatureLabel, verify
+from twisted_p2p.identity.peer_id import PeerID
+from twisted_p2p.stun.attributes import (
+    LIFETIME,
+    AttributeType,
+    bytes_attribute,
+    decode_attributes,
+    encode_attributes,
+    flag_attribute,
+    text_attribute,
+    uint64_attribute,
+    xor_address_attribute,
+)
+
+MAXIMUM_RECORD = 1000
+"""Bytes of the largest record, which leaves room in a datagram for the message around it."""
+
+MAXIMUM_LIFETIME = 86_400
+"""Seconds for which a record can be good at most: a day."""
+
+_KEY_SIZE = 32
+
+
+class AddressPolicy(IntEnum):
+    """Who learns a peer's public addresses by an introduction; the numbers are on the wire."""
+
+    ANYONE = 0
+    LISTED = 1
+    AFTER_ANSWER = 2
+
+
+def _listed_attribute(code: int, name: str) -> AttributeType[tuple[bytes, ...]]:
+    def encode(value: tuple[bytes, ...], _transaction_id: bytes) -> bytes:
+        if any(len(key) != _KEY_SIZE for key in value):
+            raise ValueError(f"{name} takes public keys of {_KEY_SIZE} bytes")
+        return b"".join(value)
+
+    def decode(data: bytes, _transaction_id: bytes) -> tuple[bytes, ...]:
+        if len(data) % _KEY_SIZE:
+            raise MalformedMessage(f"{name} has {len(data)} bytes")
+        return tuple(data[at : at + _KEY_SIZE] for at in range(0, len(data), _KEY_SIZE))
+
+    return AttributeType(code, name, encode, decode)
+
+
+# Codes from 0x7420 (must be understood) and 0xF420 (may be ignored) are the records'.
+_KEY = bytes_attribute(0x7420, "RECORD-KEY", _KEY_SIZE, _KEY_SIZE)
+_SEQUENCE = uint64_attribute(0x7421, "RECORD-SEQUENCE")
+_SERVICE = text_attribute(0x7422, "RECORD-SERVICE", maximum_characters=255, maximum_bytes=255)
+_ACCEPTING = flag_attribute(0x7423, "RECORD-ACCEPTING")
+_ADDRESS = xor_address_attribute(0x7424, "RECORD-ADDRESS")
+_POLICY = enum_attribute(0x7425, "RECORD-ADDRESS-POLICY", AddressPolicy)
+_LISTED = _listed_attribute(0x7426, "RECORD-LISTED")
+_SIGNATURE = bytes_attribute(0x7427, "RECORD-SIGNATURE", SIGNATURE_SIZE, SIGNATURE_SIZE)
+_NAT_FACTS = bytes_attribute(0xF420, "RECORD-NAT-FACTS", 1, 16)
+
+_SIGNATURE_FIELD = 4 + SIGNATURE_SIZE
+
+
+@frozen
+class PeerRecord:
+    """What a peer says of itself."""
+
+    peer_id: PeerID
+
+    sequence: int
+    """From 0 to 2**64 - 1, higher in every new record of the peer, and never read as a time."""
+
+    lifetime: int
+    """Seconds, 1 to `MAXIMUM_LIFETIME`, for which the record is good once it was received."""
+
+    accepting: bool = False
+    """Whether the peer accepts connections at all."""
+
+    services: tuple[str, ...] = ()
+    """The names of what the peer offers, each 255 bytes of UTF-8 at most."""
+
+    addresses: tuple[HostPort, ...] = ()
+    """Where the peer says that it was seen: a claim, to be checked before a packet is sent."""
+
+    address_policy: AddressPolicy = AddressPolicy.AFTER_ANSWER
+
+    listed_keys: tuple[bytes, ...] = ()
+    """The public keys of the peers that the policy `AddressPolicy.LISTED` speaks of.
+
+    They are raw, for comparing: to check that each is a point of the curve would cost its reader
+    some milliseconds.
+    """
+
+    nat_facts: bytes = b""
+    """What the peer knows of its NATs, opaque here, 16 bytes at most."""
+
+    def sign(self, identity: IdentityKey) -> bytes:
+        """Return the record's bytes, signed by the identity that it speaks of.
+
+        Raises `ValueError` for another identity, for a value out of its range, and when the
+        whole is longer than `MAXIMUM_RECORD` bytes.
+        """
+        if identity.peer_id != self.peer_id:
+            raise ValueError("a record is signed by the peer that it speaks of")
+        if not 1 <= self.lifetime <= MAXIMUM_LIFETIME:
+            raise ValueError(f"a record's lifetime is from 1 to {MAXIMUM_LIFETIME} seconds")
+        signed = self._encode()
+        if len(signed) + _SIGNATURE_FIELD > MAXIMUM_RECORD:
+            raise ValueError(f"a record has {MAXIMUM_RECORD} bytes at most")
+        signature = identity.sign(SignatureLabel.RECORD, signed)
+        return signed + encode_attributes([(_SIGNATURE, signature)])
+
+    def _encode(self) -> bytes:
+        """Return the attributes without the signature; what says nothing is left out."""
+        optional: list[tuple[AttributeType[Any], Any]] = [
+            (_ACCEPTING, self.accepting),
+            (_LISTED, self.listed_keys),
+            (_NAT_FACTS, self.nat_facts),
+        ]
+        return encode_attributes(
+            [
+                (_KEY, self.peer_id.public_key),
+                (_SEQUENCE, self.sequence),
+                (LIFETIME, self.lifetime),
+                (_POLICY, self.address_policy),
+                *((_SERVICE, service) for service in self.services),
+                *((_ADDRESS, address) for address in self.addresses),
+                *(pair for pair in optional if pair[1]),
+            ]
+        )
+
+    def supersedes(self, held: PeerRecord) -> bool:
+        """Return whether this record of the same peer takes the place of one that is held.
+
+        The same record again, an older one, another one of the same sequence and a record of
+        another peer do not.
+        """
+        return self.peer_id == held.peer_id and self.sequence > held.sequence
+
+    def is_expired(self, received_at: float, now: float) -> bool:
+        """Return whether the lifetime is over; both times are of its holder's monotonic clock."""
+        return now >= received_at + self.lifetime
+
+
+def decode_record(data: bytes) -> PeerRecord:
+    """Return the record that these bytes are, once its signature is verified.
+
+    Raises `InvalidSignature` when its key did not make the signature, `MalformedMessage` for
+    anything else that is wrong, and nothing but these.
+    """
+    if len(data) > MAXIMUM_RECORD:
+        raise MalformedMessage("the record is too long")
+    pairs = decode_attributes(data)
+    if not pairs or pairs[-1][0] != _SIGNATURE.code:
+        raise MalformedMessage("the record does not end with a signature")
+    signature = _SIGNATURE.decode(pairs[-1][1], b"")
+    record = _read(AttributeRun(pairs[:-1]))
+    if not verify(record.peer_id, SignatureLabel.RECORD, signature, data[:-_SIGNATURE_FIELD]):
+        raise InvalidSignature
+    return record
+
+
+def _read(run: AttributeRun) -> PeerRecord:
+    """Return what the attributes of a record say."""
+    record = PeerRecord(
+        peer_id=_peer_id(run.require(_KEY)),
+        sequence=run.require(_SEQUENCE),
+        lifetime=run.require(LIFETIME),
+        accepting=run.take(_ACCEPTING, False),
+        services=run.take_all(_SERVICE),
+        addresses=run.take_all(_ADDRESS),
+        address_policy=run.require(_POLICY),
+        listed_keys=run.take(_LISTED, ()),
+        nat_facts=run.take(_NAT_FACTS, b""),
+    )
+    run.end()
+    if not 1 <= record.lifetime <= MAXIMUM_LIFETIME:
+        raise MalformedMessage("the record's lifetime is out of range")
+    return record
+
+
+def _peer_id(public_key: bytes) -> PeerID:
+    try:
+        return PeerID.from_public_key(public_key)
+    except InvalidPeerID:
+        raise MalformedMessage("the record's key is none") from None
