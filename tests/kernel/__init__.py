@@ -1,0 +1,1 @@
+"""Everything again on real NATs: Linux network namespaces, one lab a test."""

@@ -1,0 +1,32 @@
+"""What keeps a machine from running a lab is told in one sentence."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.requirements import require_namespaces
+from twisted_p2p.network_namespaces import lab
+from twisted_p2p.network_namespaces.lab import available
+
+
+class AvailableTests(SynchronousTestCase):
+    def test_missing_program_is_named_with_its_package(self) -> None:
+        self.patch(lab, "PACKAGES", {"no-such-program": "no-such-package"})
+        self.assertEqual(
+            available(),
+            "The program `no-such-program` is missing (Debian package no-such-package).",
+        )
+
+    def test_refusal_is_told_in_the_words_of_the_system(self) -> None:
+        require_namespaces()
+        self.patch(lab, "TRIAL", "echo not today >&2; exit 1")
+        self.assertEqual(
+            available(), "This system permits no network namespaces with NATs (not today)."
+        )
+
+    def test_silent_refusal_is_told_by_its_status(self) -> None:
+        require_namespaces()
+        self.patch(lab, "TRIAL", "exit 3")
+        self.assertEqual(
+            available(), "This system permits no network namespaces with NATs (status 3)."
+        )
