@@ -1,0 +1,262 @@
+"""The tracker as a machine: it answers nodes, remembers them and introduces them.
+
+The checks of a request run from cheap to dear: length, form, version, cookie or token, rate, and
+only then signatures.  Whoever has not shown a fresh cookie or a token gets no more bytes than it
+sent, in one datagram for one; the bare answer to a Binding request is the exception, as STUN
+fixes it, and is limited by source.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+
+from twisted_p2p.addresses import DatagramPath
+from twisted_p2p.datagram.machine import Datagrams
+from twisted_p2p.errors import InvalidSignature, MalformedMessage
+from twisted_p2p.stun.attributes import (
+    FINGERPRINT,
+    UNKNOWN_ATTRIBUTES,
+    USERNAME,
+    XOR_MAPPED_ADDRESS,
+    ErrorCode,
+)
+from twisted_p2p.stun.message import BINDING, MessageClass, check_fingerprint, decode_message
+from twisted_p2p.tracker.attributes import (
+    ANSWER,
+    BAD_REQUEST,
+    CHALLENGE_MINIMUM,
+    COOKIE,
+    COOKIE_NEEDED,
+    FORBIDDEN,
+    INTRODUCE,
+    KNOWN_ATTRIBUTES,
+    MAXIMUM_SIZE,
+    PEER_ID,
+    PROTOCOL_VERSION,
+    REFRESH,
+    STALE_TOKEN,
+    TOKEN,
+    TOO_MANY,
+    UNKNOWN_ATTRIBUTE,
+    VERSION,
+    VERSION_NOT_SUPPORTED,
+)
+from twisted_p2p.tracker.cookies import Cookies
+from twisted_p2p.tracker.directory import (
+    Asked,
+    Directory,
+    ForeignServerAddress,
+    Reply,
+    StreamSocket,
+)
+from twisted_p2p.tracker.introductions import Introductions
+from twisted_p2p.tracker.limits import DEFAULT_LIMITS, Rates, Refusal, TrackerLimits, prefix
+from twisted_p2p.tracker.messages import REQUESTS, Challenge, Failure
+from twisted_p2p.tracker.registry import Registry
+from twisted_p2p.tracker.store import IPeerStore
+
+_KNOWN_IN_BINDING = frozenset({USERNAME.code})
+_SHOW_TOKEN = frozenset({REFRESH, INTRODUCE, ANSWER})
+
+
+class _Dropped(Exception):
+    """A datagram gets no answer; the text is the reason that is counted."""
+
+
+class TrackerService:
+    """Speaks STUN and the tracker's methods; its ``addr`` is a `DatagramPath`.
+
+    The local end of a path is the `HostPort` of a UDP socket bound to one address, which answers
+    leave from, or a `StreamSocket`.  Each frame of a stream is a datagram here.
+    """
+
+    def __init__(
+        self,
+        *,
+        random_bytes: Callable[[int], bytes],
+        store: IPeerStore,
+        now: float,
+        limits: TrackerLimits = DEFAULT_LIMITS,
+        public_addresses: Collection[str] = (),
+    ) -> None:
+        """Start at ``now``; ``random_bytes`` gives keys and transaction IDs.
+
+        ``public_addresses`` are hosts by which nodes reach this tracker through a NAT or a
+        forwarder, besides the addresses of its sockets.
+        """
+        self.dropped: Counter[str] = Counter()
+        """Datagrams without an answer, by reason."""
+        self.refused: Counter[int] = Counter()
+        """Requests answered with an error, by its number."""
+        self.bytes_in_total = 0
+        self.bytes_out_total = 0
+        self._started_at = now
+        self._random_bytes = random_bytes
+        self._limits = limits
+        self._cookies = Cookies(random_bytes(32))
+        self._rates = Rates(random_bytes(32), 1)
+        self._registry = Registry(store, limits)
+        self._introductions = Introductions(random_bytes(32), limits)
+        self._directory = Directory(
+            self._registry, self._introductions, self._cookies, frozenset(public_addresses)
+        )
+        self._to_send: Datagrams = []
+
+    def receive_datagram(self, data: bytes, addr: DatagramPath, now: float) -> None:
+        """Take a datagram, or a frame of a stream; bad ones are counted and dropped."""
+        self.bytes_in_total += len(data)
+        self.handle_timer(now)
+        try:
+            self._receive(data, addr, now)
+        except MalformedMessage:
+            self.dropped["malformed"] += 1
+        except _Dropped as dropped:
+            self.dropped[str(dropped)] += 1
+
+    def handle_timer(self, now: float) -> None:
+        """Let expire what is due."""
+        self._registry.expire(now)
+        self._introductions.expire(now)
+
+    def get_timer(self) -> float | None:
+        """Return the time at which something may expire, or None."""
+        times = (self._registry.next_expiry(), self._introductions.next_expiry())
+        return min((time for time in times if time is not None), default=None)
+
+    def datagrams_to_send(self, now: float) -> Datagrams:
+        """Return, once, the datagrams and frames to send now."""
+        datagrams, self._to_send = self._to_send, []
+        return datagrams
+
+    def next_event(self) -> ForeignServerAddress | None:
+        """Return what the operator should know, or None."""
+        return self._directory.next_event()
+
+    def stream_lost(self, stream: StreamSocket) -> None:
+        """End what was registered over a stream that is gone."""
+        self._registry.stream_lost(stream)
+
+    def status(self, now: float) -> dict[str, object]:
+        """Return the numbers of the status page."""
+        return {
+            "nodes": self._registry.peer_count,
+            "registrations": len(self._registry),
+            "registrations_total": self._directory.registrations_total,
+            "introductions_total": self._introductions.total,
+            "introductions_succeeded_total": self._introductions.succeeded_total,
+            "datagrams_dropped_total": dict(self.dropped),
+            "requests_refused_total": {str(code): n for code, n in self.refused.items()},
+            "signature_checks_total": self._directory.signature_checks,
+            "bytes_in_total": self.bytes_in_total,
+            "bytes_out_total": self.bytes_out_total,
+            "uptime_s": round(now - self._started_at, 3),
+        }
+
+    # What everybody can do.
+
+    def _receive(self, data: bytes, path: DatagramPath, now: float) -> None:
+        if len(data) > MAXIMUM_SIZE:
+            raise _Dropped("too_long")
+        message = decode_message(data)
+        if message.message_class is not MessageClass.REQUEST:
+            raise _Dropped("not_a_request")
+        asked = Asked(message, len(data), path, now)
+        if message.method == BINDING:
+            self._binding(asked)
+        elif message.method not in REQUESTS:
+            raise _Dropped("unknown_method")
+        else:
+            self._receive_own(asked)
+
+    def _binding(self, asked: Asked) -> None:
+        """Tell anybody its address, with a fingerprint if the request had one (RFC 8489, 7.3).
+
+        An error answer that is longer than the request is left out: a client of RFC 5780 sees
+        from the missing OTHER-ADDRESS already that its attributes are not known here.
+        """
+        message = asked.message
+        if not self._admits(asked, self._limits.binding_requests):
+            raise _Dropped("rate")
+        unknown = message.unknown_required(_KNOWN_IN_BINDING)
+        if unknown:
+            answer = message.error_response(UNKNOWN_ATTRIBUTE, "", (UNKNOWN_ATTRIBUTES, unknown))
+        else:
+            answer = message.success_response((XOR_MAPPED_ADDRESS, asked.path.remote))
+        data = answer.encode(fingerprint=message.get(FINGERPRINT) is not None)
+        if unknown and len(data) > asked.size:
+            raise _Dropped("would_amplify")
+        self._send(data, asked.path)
+
+    def _receive_own(self, asked: Asked) -> None:
+        message = asked.message
+        if not check_fingerprint(message):
+            raise _Dropped("bad_fingerprint")
+        if message.require(PROTOCOL_VERSION) != VERSION:
+            self._answer_unproven(asked, self._failure(asked, VERSION_NOT_SUPPORTED))
+        elif self._is_proven(asked):
+            self._serve(asked)
+        elif message.get(TOKEN) is not None:
+            self._answer_unproven(asked, self._failure(asked, STALE_TOKEN))
+        else:
+            source = asked.path.remote
+            cookie = self._cookies.cookie(source, asked.now)
+            error = ErrorCode(COOKIE_NEEDED)
+            self._answer_unproven(asked, Challenge(message.method, error, cookie, source))
+
+    def _is_proven(self, asked: Asked) -> bool:
+        """Return whether a fresh cookie or a token shows that the source receives there."""
+        message, source, now = asked.message, asked.path.remote, asked.now
+        if message.method in _SHOW_TOKEN:
+            token, peer_key = message.get(TOKEN), message.get(PEER_ID)
+            if token is None or peer_key is None:
+                return False
+            return self._cookies.is_valid_token(token, peer_key, source, now)
+        cookie = message.get(COOKIE)
+        return cookie is not None and self._cookies.is_fresh(cookie, source, now)
+
+    def _answer_unproven(self, asked: Asked, answer: Challenge | Failure) -> None:
+        if asked.size < CHALLENGE_MINIMUM:
+            raise _Dropped("too_short")
+        self._send_error(asked, answer)
+
+    def _admits(self, asked: Asked, limit: int) -> bool:
+        return self._rates.admits(prefix(asked.path.remote.host, 32, 64), limit, asked.now)
+
+    # What those can do whose address is proven.
+
+    def _serve(self, asked: Asked) -> None:
+        """Answer a proven request, whatever the answer is; it leaves before what it causes."""
+        try:
+            reply = self._fulfil(asked)
+        except MalformedMessage as error:
+            self._send_error(asked, self._failure(asked, BAD_REQUEST, str(error)))
+        except InvalidSignature:
+            self._send_error(asked, self._failure(asked, FORBIDDEN, "the signature is wrong"))
+        except Refusal as refusal:
+            self._send_error(asked, refusal.failure(asked.message.method))
+        else:
+            self._send(reply.answer.encode(asked.message.transaction_id), asked.path)
+            for message, path in reply.hand_overs:
+                self._send(message.encode(self._random_bytes(12)), path)
+
+    def _fulfil(self, asked: Asked) -> Reply:
+        if not self._admits(asked, self._limits.requests):
+            wait = self._rates.retry_after(asked.now)
+            raise Refusal(TOO_MANY, "your network asks too often", retry_after=wait)
+        message = asked.message
+        unknown = message.unknown_required(KNOWN_ATTRIBUTES)
+        if unknown:
+            raise Refusal(UNKNOWN_ATTRIBUTE, unknown=unknown)
+        return self._directory.fulfil(REQUESTS[message.method].parse(message), asked)
+
+    def _failure(self, asked: Asked, code: int, reason: str = "") -> Failure:
+        return Failure(asked.message.method, ErrorCode(code, reason))
+
+    def _send_error(self, asked: Asked, error: Challenge | Failure) -> None:
+        self.refused[error.error.code] += 1
+        self._send(error.encode(asked.message.transaction_id), asked.path)
+
+    def _send(self, data: bytes, path: DatagramPath) -> None:
+        self.bytes_out_total += len(data)
+        self._to_send.append((data, path))
