@@ -133,18 +133,28 @@ class SharedSocket(DatagramProtocol):
 
         Where a system lets "::" take IPv4 too, the IPv4 socket could not have the same port.
         """
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as ours:
-            ours.setblocking(False)
-            ours.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
-                ours.bind((self._interface, self._port))
-            except OSError as error:
-                raise CannotListenError(  # type: ignore[no-untyped-call]
-                    self._interface, self._port, error
-                ) from error
+        try:
+            ours = _bound_ipv6_socket(self._interface, self._port)
+        except OSError as error:
+            raise CannotListenError(  # type: ignore[no-untyped-call]
+                self._interface, self._port, error
+            ) from error
+        with ours:
             return reactor.adoptDatagramPort(
                 ours.fileno(), socket.AF_INET6, self, _LARGEST_DATAGRAM
             )
+
+
+def _bound_ipv6_socket(interface: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    try:
+        bound.setblocking(False)
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((interface, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def local_address_towards(reactor: IReactorUDP, remote: HostPort) -> HostPort:

@@ -105,10 +105,10 @@ class SimulatedHost:
         now = self.network.schedule.now
         for port in self._ports.get(packet.destination.port, ()):
             if port.accepts(packet):
-                self.network.log.record(packet, now, "delivered")
+                self.network.log.record(packet, now, "delivered", self.name)
                 port.receive(packet)
                 return
-        self.network.log.record(packet, now, "refused")
+        self.network.log.record(packet, now, "refused", self.name)
         if packet.refused is not None:
             # The error goes back the way the packet came, through every NAT (RFC 4787, REQ-10).
             self.network.schedule.at(now + (now - packet.sent_at), _tell_refused, packet)

@@ -84,17 +84,21 @@ class Network:
         if receiver is None and self.gateway is not None:
             receiver = self.gateway.inside
         if receiver is None or receiver is sender:
-            self.log.record(packet, self.schedule.now, "unreachable")
+            self.record(packet, "unreachable")
         elif sender.link.is_steady and receiver.link.is_steady:
             arrival = self.schedule.now + sender.link.delay + receiver.link.delay
             self.schedule.at(arrival, receiver.receive, packet)
         else:
             self._forward_by_chance(sender, receiver, packet)
 
+    def record(self, packet: Packet, fate: str) -> None:
+        """Log that a packet ended here."""
+        self.log.record(packet, self.schedule.now, fate, self.name)
+
     def _forward_by_chance(self, sender: Attachment, receiver: Attachment, packet: Packet) -> None:
         ends = (sender, receiver)
         if any(_happens(end, end.link.loss) for end in ends):
-            self.log.record(packet, self.schedule.now, "lost")
+            self.record(packet, "lost")
             return
         packets = [packet]
         for end in ends:
@@ -153,7 +157,7 @@ class Gateway:
         schedule = self.inside.network.schedule
         public = self.table.outbound(packet.source, packet.destination, schedule.now)
         if public is None:
-            self._drop(packet, "out of ports")
+            self.inside.network.record(packet, "out of ports")
             return
         packet.source = public
         if packet.destination.host != self.table.address:
@@ -161,7 +165,7 @@ class Gateway:
         elif self.table.behaviour.hairpinning:
             self._enter(packet)
         else:
-            self._drop(packet, "not hairpinned")
+            self.inside.network.record(packet, "not hairpinned")
 
     def _enter(self, packet: Packet) -> None:
         """Take a packet from outside."""
@@ -169,11 +173,7 @@ class Gateway:
             now = self.inside.network.schedule.now
             internal = self.table.inbound(packet.source, packet.destination.port, now)
             if internal is None:
-                self._drop(packet, "filtered")
+                self.inside.network.record(packet, "filtered")
                 return
             packet.destination = internal
         self.inside.send(packet)
-
-    def _drop(self, packet: Packet, why: str) -> None:
-        network = self.inside.network
-        network.log.record(packet, network.schedule.now, f"{why} at {network.name}")

@@ -20,6 +20,7 @@ class Packet:
     data: bytes
     source: HostPort
     destination: HostPort
+    sender: str
     sent_at: float
     sent_from: HostPort
     sent_to: HostPort
@@ -33,6 +34,7 @@ class Packet:
             self.data,
             self.source,
             self.destination,
+            self.sender,
             self.sent_at,
             self.sent_from,
             self.sent_to,
@@ -46,6 +48,8 @@ class LoggedPacket(NamedTuple):
     time: float
     """When its fate was decided."""
     sent_at: float
+    sender: str
+    """The name of the host that sent it."""
     protocol: str
     source: HostPort
     """Whence its sender sent it."""
@@ -58,17 +62,20 @@ class LoggedPacket(NamedTuple):
     length: int
     """Bytes of payload."""
     fate: str
-    """``delivered``, ``lost``, ``refused`` (no such port), ``unreachable`` (no such address), or
-    what a NAT did with it and which."""
+    """``delivered``, ``lost`` on a link, ``refused`` (no such port) or ``unreachable`` (no such
+    address); at a NAT ``filtered``, ``not hairpinned`` or ``out of ports``."""
+    place: str
+    """The name of the host or network where that was."""
 
     def __str__(self) -> str:
-        """Return one line: time, addresses as sent, length, fate, addresses as seen."""
+        """Return one line: time, sender, addresses as sent, length, fate, addresses as seen."""
         seen = ""
         if (self.source, self.destination) != (self.seen_source, self.seen_destination):
             seen = f"  (as {self.seen_source} -> {self.seen_destination})"
         return (
-            f"{self.time:12.6f}  {self.protocol:4}  {self.source} -> {self.destination}"
-            f"  {self.length} bytes  {self.fate}{seen}"
+            f"{self.time:12.6f}  {self.sender}  {self.protocol}  "
+            f"{self.source} -> {self.destination}  {self.length} bytes  "
+            f"{self.fate} at {self.place}{seen}"
         )
 
 
@@ -88,12 +95,13 @@ class PacketLog:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def record(self, packet: Packet, now: float, fate: str) -> None:
-        """Add the end of a packet."""
+    def record(self, packet: Packet, now: float, fate: str, place: str) -> None:
+        """Add the end of a packet; see `LoggedPacket` for the words."""
         self._entries.append(
             LoggedPacket(
                 now,
                 packet.sent_at,
+                packet.sender,
                 packet.protocol,
                 packet.sent_from,
                 packet.sent_to,
@@ -101,6 +109,7 @@ class PacketLog:
                 packet.destination,
                 len(packet.data),
                 fate,
+                place,
             )
         )
 

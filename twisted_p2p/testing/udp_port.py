@@ -114,6 +114,7 @@ class SimulatedUDPPort:
                 data=bytes(packet),
                 source=source,
                 destination=remote,
+                sender=self._host.name,
                 sent_at=self._host.reactor.seconds(),
                 sent_from=source,
                 sent_to=remote,
