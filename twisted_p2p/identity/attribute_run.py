@@ -14,6 +14,7 @@ from twisted_p2p.errors import MalformedMessage
 from twisted_p2p.stun.attributes import AttributeType, is_comprehension_required
 
 T = TypeVar("T")
+DefaultT = TypeVar("DefaultT")
 EnumT = TypeVar("EnumT", bound=IntEnum)
 
 
@@ -29,7 +30,7 @@ class AttributeRun:
         """Return the values of all attributes of this type, in order."""
         return tuple(kind.decode(value, bytes(12)) for value in self._values.pop(kind.code, ()))
 
-    def take(self, kind: AttributeType[T], default: T) -> T:
+    def take(self, kind: AttributeType[T], default: DefaultT) -> T | DefaultT:
         """Return the value of the only attribute of this type, or the default."""
         return self.require(kind) if kind.code in self._values else default
 
