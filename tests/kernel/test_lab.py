@@ -12,13 +12,13 @@ from tests.kernel.udp_probe import UDPProbe
 from tests.requirements import require_delay, require_namespaces
 from twisted_p2p.network_namespaces.lab import Lab
 from twisted_p2p.network_namespaces.namespace import LabFailed
-from twisted_p2p.network_namespaces.nat_rules import PORT_RESTRICTED
+from twisted_p2p.network_namespaces.nat_rules import NATFlavour
 
 OWNER = """
 import signal, sys
 from twisted_p2p.network_namespaces.lab import Lab
-from twisted_p2p.network_namespaces.nat_rules import PORT_RESTRICTED
-lab = Lab(PORT_RESTRICTED, PORT_RESTRICTED)
+from twisted_p2p.network_namespaces.nat_rules import NATFlavour
+lab = Lab(NATFlavour.PORT_RESTRICTED, NATFlavour.PORT_RESTRICTED)
 script = "import time; print('runs', flush=True); time.sleep(60)"
 program = lab.left.popen([sys.executable, "-c", script])
 signal.pause()
@@ -31,7 +31,7 @@ class LabTests(SynchronousTestCase):
         require_namespaces()
 
     def build(self, delay: float = 0.0) -> Lab:
-        lab = Lab(PORT_RESTRICTED, None, delay=delay)
+        lab = Lab(NATFlavour.PORT_RESTRICTED, None, delay=delay)
         self.addCleanup(lab.close)
         return lab
 

@@ -7,15 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.kernel.udp_probe import Endpoint, UDPProbe
 from tests.requirements import require_namespaces
 from twisted_p2p.network_namespaces.lab import LEFT, Lab
-from twisted_p2p.network_namespaces.nat_rules import (
-    FULL_CONE,
-    HOSTILE,
-    OTHER_PORTS,
-    PORT_RESTRICTED,
-    PORT_RESTRICTED_OTHER_PORT,
-    RANDOM_SYMMETRIC,
-    NATFlavour,
-)
+from twisted_p2p.network_namespaces.nat_rules import OTHER_PORTS, NATFlavour
 
 PORT = 4000
 PUBLIC = LEFT.outside.address
@@ -70,7 +62,7 @@ class NATFlavourTestCase(SynchronousTestCase):
 
 class PortRestrictedTests(NATFlavourTestCase):
     def setUp(self) -> None:
-        self.build(PORT_RESTRICTED)
+        self.build(NATFlavour.PORT_RESTRICTED)
 
     def test_one_mapping_that_keeps_the_port(self) -> None:
         self.assertEqual(self.mapped_ports(), [PORT, PORT, PORT])
@@ -84,7 +76,7 @@ class PortRestrictedTests(NATFlavourTestCase):
 
 class PortRestrictedOtherPortTests(NATFlavourTestCase):
     def setUp(self) -> None:
-        self.build(PORT_RESTRICTED_OTHER_PORT)
+        self.build(NATFlavour.PORT_RESTRICTED_OTHER_PORT)
 
     def test_one_mapping_to_another_port(self) -> None:
         ports = self.mapped_ports()
@@ -97,7 +89,7 @@ class PortRestrictedOtherPortTests(NATFlavourTestCase):
 
 class FullConeTests(NATFlavourTestCase):
     def setUp(self) -> None:
-        self.build(FULL_CONE)
+        self.build(NATFlavour.FULL_CONE)
 
     def test_one_mapping_that_keeps_the_port(self) -> None:
         self.assertEqual(self.mapped_ports(), [PORT, PORT, PORT])
@@ -116,7 +108,7 @@ class FullConeTests(NATFlavourTestCase):
 
 class RandomSymmetricTests(NATFlavourTestCase):
     def setUp(self) -> None:
-        self.build(RANDOM_SYMMETRIC)
+        self.build(NATFlavour.RANDOM_SYMMETRIC)
 
     def test_a_mapping_for_each_remote_endpoint(self) -> None:
         self.assertGreater(len(set(self.mapped_ports())), 1)
@@ -127,7 +119,7 @@ class RandomSymmetricTests(NATFlavourTestCase):
 
 class HostileTests(NATFlavourTestCase):
     def setUp(self) -> None:
-        self.build(HOSTILE)
+        self.build(NATFlavour.HOSTILE)
 
     def test_one_mapping_that_keeps_the_port(self) -> None:
         self.assertEqual(self.mapped_ports(), [PORT, PORT, PORT])

@@ -8,14 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.kernel.udp_probe import Endpoint, UDPProbe
 from tests.requirements import require_delay, require_namespaces
 from twisted_p2p.network_namespaces.lab import Lab
-from twisted_p2p.network_namespaces.nat_rules import (
-    FULL_CONE,
-    HOSTILE,
-    PORT_RESTRICTED,
-    PORT_RESTRICTED_OTHER_PORT,
-    RANDOM_SYMMETRIC,
-    NATFlavour,
-)
+from twisted_p2p.network_namespaces.nat_rules import NATFlavour
 
 PORT = 4000
 TRACKER_PORT = 3478
@@ -70,26 +63,30 @@ class PlainPunchingTests(SynchronousTestCase):
             self.assertEqual(peer.receive()[0], "still there?")
 
     def test_port_restricted_and_port_restricted(self) -> None:
-        self.assert_joined(*self.build(PORT_RESTRICTED, PORT_RESTRICTED))
+        self.assert_joined(*self.build(NATFlavour.PORT_RESTRICTED, NATFlavour.PORT_RESTRICTED))
 
     def test_port_restricted_with_other_ports(self) -> None:
-        self.assert_joined(*self.build(PORT_RESTRICTED_OTHER_PORT, PORT_RESTRICTED_OTHER_PORT))
+        self.assert_joined(
+            *self.build(
+                NATFlavour.PORT_RESTRICTED_OTHER_PORT, NATFlavour.PORT_RESTRICTED_OTHER_PORT
+            )
+        )
 
     def test_full_cone_and_random_symmetric(self) -> None:
-        self.assert_joined(*self.build(FULL_CONE, RANDOM_SYMMETRIC))
+        self.assert_joined(*self.build(NATFlavour.FULL_CONE, NATFlavour.RANDOM_SYMMETRIC))
 
     def test_public_and_random_symmetric(self) -> None:
-        self.assert_joined(*self.build(None, RANDOM_SYMMETRIC))
+        self.assert_joined(*self.build(None, NATFlavour.RANDOM_SYMMETRIC))
 
     def test_public_and_public(self) -> None:
         self.assert_joined(*self.build(None, None))
 
     def test_port_restricted_and_random_symmetric_stay_apart(self) -> None:
-        self.assert_apart(*self.build(PORT_RESTRICTED, RANDOM_SYMMETRIC))
+        self.assert_apart(*self.build(NATFlavour.PORT_RESTRICTED, NATFlavour.RANDOM_SYMMETRIC))
 
     def test_hostile_nats_join_peers_that_send_before_anything_arrives(self) -> None:
         require_delay()
-        self.assert_joined(*self.build(HOSTILE, HOSTILE, delay=0.2))
+        self.assert_joined(*self.build(NATFlavour.HOSTILE, NATFlavour.HOSTILE, delay=0.2))
 
     def test_hostile_nats_keep_apart_peers_of_which_one_is_early(self) -> None:
-        self.assert_apart(*self.build(HOSTILE, HOSTILE))
+        self.assert_apart(*self.build(NATFlavour.HOSTILE, NATFlavour.HOSTILE))

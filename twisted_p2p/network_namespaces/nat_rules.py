@@ -3,7 +3,7 @@
 What Linux does by itself: a new flow keeps its source port when nothing of the gateway's uses
 the new 4-tuple, and further flows of one inside socket keep the translation that the first one
 got (so its mapping is endpoint-independent), unless ``fully-random`` asks for a fresh port for
-each flow.  Inside packets are only let in as replies, so filtering is address and port-dependent
+each flow.  From outside only replies are let in, so filtering is address and port-dependent
 until a rule says otherwise.
 """
 
@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from enum import Enum
 from typing import Final
-
-from attrs import frozen
 
 OTHER_PORTS: Final = (61000, 65535)
 """Where a NAT that does not preserve ports maps to: above Linux's own ephemeral ports."""
@@ -28,58 +26,37 @@ class Dependence(Enum):
     ADDRESS_AND_PORT_DEPENDENT = "address and port-dependent"
 
 
-@frozen
-class NATFlavour:
-    """What one NAT does to UDP."""
-
-    name: str
-    """What people call it."""
-
-    mapping: Dependence
-    """Whether one inside socket has one public address or one for each remote endpoint."""
-
-    filtering: Dependence
-    """Who may send to a mapping: anyone, or only the endpoints that it has sent to."""
-
-    preserves_ports: bool
-    """Whether the public port is the inside one when that is free (RFC 4787, 4.2.1)."""
-
-    drops_unsolicited: bool = True
-    """Whether an unsolicited packet leaves no trace; if not, it occupies the 4-tuple that it
-    came with, and a mapping of that port then moves to another one."""
+ENDPOINT_INDEPENDENT: Final = Dependence.ENDPOINT_INDEPENDENT
+ADDRESS_AND_PORT_DEPENDENT: Final = Dependence.ADDRESS_AND_PORT_DEPENDENT
 
 
-PORT_RESTRICTED: Final = NATFlavour(
-    "port-restricted",
-    Dependence.ENDPOINT_INDEPENDENT,
-    Dependence.ADDRESS_AND_PORT_DEPENDENT,
-    preserves_ports=True,
-)
-PORT_RESTRICTED_OTHER_PORT: Final = NATFlavour(
-    "port-restricted, ports not preserved",
-    Dependence.ENDPOINT_INDEPENDENT,
-    Dependence.ADDRESS_AND_PORT_DEPENDENT,
-    preserves_ports=False,
-)
-FULL_CONE: Final = NATFlavour(
-    "full cone",
-    Dependence.ENDPOINT_INDEPENDENT,
-    Dependence.ENDPOINT_INDEPENDENT,
-    preserves_ports=True,
-)
-RANDOM_SYMMETRIC: Final = NATFlavour(
-    "random symmetric",
-    Dependence.ADDRESS_AND_PORT_DEPENDENT,
-    Dependence.ADDRESS_AND_PORT_DEPENDENT,
-    preserves_ports=False,
-)
-HOSTILE: Final = NATFlavour(
-    "port-restricted, moved by unsolicited packets",
-    Dependence.ENDPOINT_INDEPENDENT,
-    Dependence.ADDRESS_AND_PORT_DEPENDENT,
-    preserves_ports=True,
-    drops_unsolicited=False,
-)
+class NATFlavour(Enum):
+    """What one NAT does to UDP.
+
+    ``mapping`` says whether one inside socket has one public address or one for each remote
+    endpoint; ``filtering`` who may send to a mapping: anyone, or the endpoints that it has sent
+    to; ``preserves_ports`` whether the public port is the inside one when that is free (RFC 4787,
+    4.2.1).  ``drops_unsolicited`` is whether an unsolicited packet leaves no trace: if not, it
+    occupies the 4-tuple that it came with, and a mapping of that port then moves to another one.
+    """
+
+    PORT_RESTRICTED = (ENDPOINT_INDEPENDENT, ADDRESS_AND_PORT_DEPENDENT, True)
+    PORT_RESTRICTED_OTHER_PORT = (ENDPOINT_INDEPENDENT, ADDRESS_AND_PORT_DEPENDENT, False)
+    FULL_CONE = (ENDPOINT_INDEPENDENT, ENDPOINT_INDEPENDENT, True)
+    RANDOM_SYMMETRIC = (ADDRESS_AND_PORT_DEPENDENT, ADDRESS_AND_PORT_DEPENDENT, False)
+    HOSTILE = (ENDPOINT_INDEPENDENT, ADDRESS_AND_PORT_DEPENDENT, True, False)
+
+    def __init__(
+        self,
+        mapping: Dependence,
+        filtering: Dependence,
+        preserves_ports: bool,
+        drops_unsolicited: bool = True,
+    ) -> None:
+        self.mapping = mapping
+        self.filtering = filtering
+        self.preserves_ports = preserves_ports
+        self.drops_unsolicited = drops_unsolicited
 
 
 def nat_rules(flavour: NATFlavour, *, outside: str, inside: str, host: str) -> str:
@@ -87,7 +64,7 @@ def nat_rules(flavour: NATFlavour, *, outside: str, inside: str, host: str) -> s
 
     ``outside`` and ``inside`` are the gateway's interfaces, ``host`` is the inside address.
     """
-    full_cone = flavour.filtering is Dependence.ENDPOINT_INDEPENDENT
+    full_cone = flavour.filtering is ENDPOINT_INDEPENDENT
     lines = [
         *(_mapped_ports(outside, host) if full_cone else ()),
         *_chain("postrouting", "type nat hook postrouting priority srcnat", [
@@ -108,7 +85,7 @@ def nat_rules(flavour: NATFlavour, *, outside: str, inside: str, host: str) -> s
 
 
 def _source_translation(flavour: NATFlavour) -> list[str]:
-    if flavour.mapping is Dependence.ADDRESS_AND_PORT_DEPENDENT:
+    if flavour.mapping is ADDRESS_AND_PORT_DEPENDENT:
         return ["masquerade fully-random"]
     if flavour.preserves_ports:
         return ["masquerade"]
