@@ -87,8 +87,8 @@ class SimulatedInternet:
     def run_until(self, deferred: Deferred[T], limit: float = 60.0) -> T:
         """Let time pass until a Deferred has a result; return it, or raise its failure.
 
-        :raises TimeoutError: after ``limit`` seconds of virtual time, or when nothing is left to
-            happen; the message has the seed and the latest packets.
+        :raises TimeoutError: after ``limit`` seconds of virtual time; the message has the seed
+            and the latest packets.
         """
         results: list[T | Failure] = []
         deferred.addBoth(results.append)
@@ -96,6 +96,7 @@ class SimulatedInternet:
         while not results and self._schedule.step(until):
             pass
         if not results:
+            self._schedule.run_to(until)
             raise TimeoutError(
                 f"no result at {self.now:.6f} s, seed {self.seed}; the latest packets:\n"
                 f"{self.log.dump(last=50)}"
