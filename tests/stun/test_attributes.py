@@ -163,6 +163,12 @@ class AttributeTypeTests(SynchronousTestCase):
         data = MAPPED_ADDRESS.encode(HostPort("fe80::1%eth0", 1), TRANSACTION_ID)
         self.assertEqual(MAPPED_ADDRESS.decode(data, TRANSACTION_ID), HostPort("fe80::1", 1))
 
+    def test_mapped_ipv4_address_is_written_as_sockets_do(self) -> None:
+        address = HostPort("::ffff:192.0.2.1", 1)
+        data = MAPPED_ADDRESS.encode(address, TRANSACTION_ID)
+        self.assertEqual(len(data), 20)
+        self.assertEqual(MAPPED_ADDRESS.decode(data, TRANSACTION_ID), address)
+
     def test_address_of_another_shape_is_refused(self) -> None:
         ipv4, ipv6 = bytes.fromhex("0001123401020304"), bytes.fromhex("00021234") + bytes(16)
         for kind in (MAPPED_ADDRESS, XOR_MAPPED_ADDRESS):

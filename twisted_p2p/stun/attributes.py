@@ -30,6 +30,7 @@ _TYPE_LENGTH = Struct("!HH")
 _ADDRESS = Struct("!xBH")
 _COOKIE_BYTES = MAGIC_COOKIE.to_bytes(4, "big")
 _COOKIE_PORT = MAGIC_COOKIE >> 16
+_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")  # by length modulo 4
 
 
@@ -194,6 +195,9 @@ def _pack_host(host: str) -> bytes:
 def _host_text(packed: bytes) -> str:
     if len(packed) == 4:
         return f"{packed[0]}.{packed[1]}.{packed[2]}.{packed[3]}"
+    if packed.startswith(_MAPPED_PREFIX):
+        # As sockets write it; Python 3.11's IPv6Address writes it otherwise than 3.13's.
+        return f"::ffff:{_host_text(packed[12:])}"
     return str(IPv6Address(packed))
 
 
