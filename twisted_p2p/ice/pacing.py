@@ -1,0 +1,31 @@
+"""How often a stranger may be probed: the brake that keeps a punch from becoming a flood.
+
+An address in an offer may be a third party's.  Until it shows the peer's password it gets few
+probes, and all such addresses together one per pace (promise: nobody can aim this node at others).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from twisted_p2p.addresses import HostPort
+
+
+class Pacer:
+    """Counts and spaces the probes to addresses that never answered."""
+
+    def __init__(self, *, pace: float, limit: int) -> None:
+        self.next_slot = float("-inf")
+        """When the next such probe may leave."""
+        self._pace = pace
+        self._limit = limit
+        self._sent: Counter[HostPort] = Counter()
+
+    def is_spent(self, remote: HostPort) -> bool:
+        """Return whether this address, from whatever socket, has had all its probes."""
+        return self._sent[remote] >= self._limit
+
+    def probed(self, remote: HostPort, now: float) -> None:
+        """Count a probe that leaves now."""
+        self._sent[remote] += 1
+        self.next_slot = now + self._pace
