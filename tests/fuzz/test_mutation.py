@@ -44,22 +44,17 @@ class RepairTests(SynchronousTestCase):
         self.assertTrue(is_stun(repaired))
         self.assertEqual(int.from_bytes(repaired[2:4], "big"), len(repaired) - 20)
 
-    @given(data=mutants("stun_messages"))
-    def test_repaired_fingerprint_fits_where_the_message_is_one(self, data: bytes) -> None:
-        try:
-            message = decode_message(with_right_fingerprint(data))
-        except MalformedMessage:
-            return
-        self.assertTrue(check_fingerprint(message))
-
     def test_many_repaired_mutants_are_messages(self) -> None:
         """Otherwise nothing but the outermost check would be tried."""
         entries = list(load_corpus("stun_messages").values())
-        good = 0
+        good = fitting = 0
         for seed in range(400):
             try:
-                decode_message(with_right_header(mutant(entries, seed)))
+                message = decode_message(with_right_fingerprint(mutant(entries, seed)))
             except MalformedMessage:
                 continue
             good += 1
+            fitting += check_fingerprint(message)
         self.assertGreater(good, 50)
+        # Not all: a mutant's last attribute may claim the fingerprint as part of its value.
+        self.assertGreater(fitting, 50)
