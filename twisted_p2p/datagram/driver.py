@@ -60,7 +60,8 @@ class MachineDriver(Generic[EventT]):
             return
         self._machine.receive_datagram(data, addr, self.now())
         # Not at once: a socket hands over many datagrams in one turn, and one flush for all of
-        # them means one acknowledgement and one round of events instead of many.
+        # them means one acknowledgement and one round of events instead of many.  QUIC over
+        # loopback was two to three times as fast for it.
         self.pump_soon()
 
     def pump_soon(self) -> None:
