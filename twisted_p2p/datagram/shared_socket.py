@@ -68,7 +68,7 @@ class SharedSocket(DatagramProtocol):
             self._listening = self._listen()
         except CannotListenError as error:
             if getattr(error.socketError, "errno", None) == EADDRINUSE:
-                raise PortInUse() from error  # type: ignore[no-untyped-call]
+                raise PortInUse() from error
             raise
         host = self._listening.getHost()
         self._address = HostPort(host.host, host.port)
