@@ -17,9 +17,14 @@ class P2PError(Exception):
 
     code: ClassVar[str] = "error"
 
+    def __init__(self, message: str = "") -> None:
+        # Twisted's errors put words of their own around a message that is given to them.
+        super().__init__()
+        self.args = (message,) if message else ()
+
     def __str__(self) -> str:
         """Return the message given, or else the one sentence that the class stands for."""
-        return super().__str__() or (self.__doc__ or "").splitlines()[0]
+        return str(self.args[0]) if self.args else (self.__doc__ or "").splitlines()[0]
 
 
 class MalformedMessage(P2PError):
@@ -88,7 +93,7 @@ class TrackerBusy(P2PError, error.ConnectError):
     code = "tracker_busy"
 
     def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
-        super().__init__(message)  # type: ignore[no-untyped-call]
+        super().__init__(message)
         self.retry_after = retry_after
         """Seconds after which another try makes sense."""
 
@@ -99,7 +104,7 @@ class NoPath(P2PError, error.ConnectError):
     code = "no_path"
 
     def __init__(self, message: str = "", *, why: dict[str, object] | None = None) -> None:
-        super().__init__(message)  # type: ignore[no-untyped-call]
+        super().__init__(message)
         self.why = why or {}
         """What was tried on each side, as plain values."""
 
@@ -120,3 +125,9 @@ class PortInUse(P2PError, error.ConnectError):
     """Another program has this UDP port; choose another one, or 0 for any."""
 
     code = "port_in_use"
+
+
+class ConnectionVanished(P2PError, error.ConnectionLost):
+    """The peer has not answered on any path for 30 seconds."""
+
+    code = "connection_vanished"
