@@ -78,11 +78,11 @@ class TrackerService:
         store: IPeerStore,
         now: float,
         limits: TrackerLimits = DEFAULT_LIMITS,
-        public_addresses: Collection[str] = (),
+        public_hosts: Collection[str] = (),
     ) -> None:
         """Start at ``now``; ``random_bytes`` gives keys and transaction IDs.
 
-        ``public_addresses`` are hosts by which nodes reach this tracker through a NAT or a
+        ``public_hosts`` are addresses by which nodes reach this tracker through a NAT or a
         forwarder, besides the addresses of its sockets.
         """
         self.dropped: Counter[str] = Counter()
@@ -99,7 +99,7 @@ class TrackerService:
         self._registry = Registry(store, limits)
         self._introductions = Introductions(random_bytes(32), limits)
         self._directory = Directory(
-            self._registry, self._introductions, self._cookies, frozenset(public_addresses)
+            self._registry, self._introductions, self._cookies, frozenset(public_hosts)
         )
         self._to_send: Datagrams = []
 
