@@ -96,6 +96,7 @@ class ICEAgent:
         )
         self._selected: CandidatePair | None = None
         self._fail_at: float | None = None
+        self._is_peer_here = False
         self._closed = False
         self._events: deque[ICEEvent] = deque()
         self._outgoing: Datagrams = []
@@ -326,10 +327,8 @@ class ICEAgent:
     def _heard(self, pair: CandidatePair, request: STUNMessage, now: float) -> None:
         """Take an authentic check of the peer: it shows a path, and may nominate it."""
         nominates, number = request.get(USE_CANDIDATE), request.get(NOMINATION)
-        is_first = self._authenticate(pair)
+        is_first = self._authenticate(pair, now)
         pair.heard_at = now
-        if self._selected is None:  # the peer is there, perhaps late
-            self._fail_at = max(self._fail_at or now, now + self._settings.patience / 2)
         if self.controlling:
             owes_proof = self._nomination.is_worth_checking(pair, now)
             if self._nomination.pair is None:
@@ -349,7 +348,7 @@ class ICEAgent:
 
     def _confirm(self, pair: CandidatePair, check: Check, now: float) -> None:
         """Take an authentic answer to a check: the pair is valid, and perhaps agreed on."""
-        self._authenticate(pair)
+        self._authenticate(pair, now)
         pair.answered_at = now
         pair.confirmed_at = max(pair.confirmed_at, check.sent_at)
         pair.round_trip_time = now - check.sent_at
@@ -364,13 +363,16 @@ class ICEAgent:
         if agreed:
             self._select(pair, now)
 
-    def _authenticate(self, pair: CandidatePair) -> bool:
+    def _authenticate(self, pair: CandidatePair, now: float) -> bool:
         """Mark the pair's path as the peer's, and return whether that is news."""
-        is_first = not pair.is_authenticated
-        if is_first:
-            pair.is_authenticated = True
-            self._events.append(PathAuthenticated(pair.path))
-        return is_first
+        if pair.is_authenticated:
+            return False
+        pair.is_authenticated = True
+        self._events.append(PathAuthenticated(pair.path))
+        if not self._is_peer_here:  # it may be late, and needs time from now on
+            self._is_peer_here = True
+            self._fail_at = max(self._fail_at or now, now + self._settings.patience / 2)
+        return True
 
     def _select(self, pair: CandidatePair, now: float) -> None:
         if pair is self._selected:

@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable
 from enum import Enum, auto
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from attrs import frozen
-
 from twisted_p2p.addresses import HostPort
 
 IPAddress = IPv4Address | IPv6Address
