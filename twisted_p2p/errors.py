@@ -131,3 +131,9 @@ class ConnectionVanished(P2PError, error.ConnectionLost):
     """The peer has not answered on any path for 30 seconds."""
 
     code = "connection_vanished"
+
+
+class ServiceInUse(P2PError, error.ConnectError):
+    """The node listens for this service already."""
+
+    code = "service_in_use"

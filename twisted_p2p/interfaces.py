@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
+    from .addresses import Path
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
 
@@ -68,3 +69,10 @@ class IPeerConnection(Interface):
 
     def close() -> None:
         """End the connection and every stream on it; harmless when it has ended."""
+
+
+class IPathObserver(Interface):
+    """A protocol that wants to know how its stream's packets travel."""
+
+    def path_changed(path: Path | None) -> None:
+        """Take the path that carries the stream from now on, or None when there is none."""

@@ -1,0 +1,5 @@
+"""``python -m twisted_p2p.cli`` is ``p2p``."""
+
+from .main import main
+
+main()

@@ -1,0 +1,86 @@
+"""Joining a stream to something local: each end's bytes, pauses and ends pass to the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+
+@implementer(IHalfCloseableProtocol)
+class JoinedEnd(Protocol):
+    """One of two ends; what it receives, the other one sends.
+
+    Until it is joined it receives nothing, so nothing is held in memory.
+    """
+
+    def __init__(self) -> None:
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.other: JoinedEnd | None = None
+        self.lost: Failure | None = None
+        self.closed: Deferred[None] = Deferred()
+        """Fires when this end is closed in both directions; fails unless it was closed cleanly."""
+
+    def connectionMade(self) -> None:
+        """Wait for the other end."""
+        self._transport.pauseProducing()
+
+    def join(self, other: JoinedEnd) -> None:
+        """Join two connected ends; one that was lost meanwhile takes the other one with it."""
+        self.other, other.other = other, self
+        for here, there in ((self, other), (other, self)):
+            if here.lost is not None:
+                there._transport.loseConnection()
+            elif there.lost is None:
+                here._transport.registerProducer(there._transport, True)
+                there._transport.resumeProducing()
+
+    def abort(self) -> None:
+        """Close this end at once."""
+        self._transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass bytes to the other end."""
+        self.bytes_received += len(data)
+        if self.other is not None:
+            self.other.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes that the other end received."""
+        self.bytes_sent += len(data)
+        self._transport.write(data)
+
+    def readConnectionLost(self) -> None:
+        """Pass the end of the input to the other end."""
+        if self.other is not None:
+            self.other.end_output()
+
+    def end_output(self) -> None:
+        """Send no more, since the other end receives no more."""
+        self._transport.unregisterProducer()
+        self._transport.loseWriteConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Nothing can be sent any more; what arrives is still wanted."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Close the other end after what it still has to send."""
+        self.lost = reason
+        if self.other is not None and self.other.lost is None:
+            self.other._transport.unregisterProducer()
+            self.other._transport.loseConnection()
+        if reason.check(ConnectionDone):
+            self.closed.callback(None)
+        else:
+            self.closed.errback(reason)
+
+    @property
+    def _transport(self) -> Any:
+        # Typed as Any because no one interface of Twisted has all that both kinds of ends have.
+        return self.transport

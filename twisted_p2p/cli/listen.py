@@ -1,0 +1,99 @@
+"""``p2p listen``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+
+from ..errors import P2PError
+from ..identity.peer_id import PeerID
+from ..node.service import P2PNode
+from .exit_status import ExitStatus
+from .joining import JoinedEnd
+from .options import Options
+from .reporting import Reporter
+from .running import run_with_node
+from .standard_streams import join_standard_streams
+from .streams import StreamEnd
+
+
+@click.command("listen")
+@click.argument("service")
+@click.option("--to", "target", metavar="ENDPOINT", help="A Twisted client endpoint string.")
+@click.option("--allow", multiple=True, metavar="PEER", help="A peer that may connect.")
+@click.option("--once", is_flag=True, help="With --to: stop after one stream.")
+@click.pass_obj
+def command(
+    options: Options, service: str, target: str | None, allow: tuple[str, ...], once: bool
+) -> ExitStatus:
+    """Accept a stream for SERVICE and join it with stdin and stdout.
+
+    With --to, join each stream with a new connection to that endpoint instead, until stopped.
+    Without --allow, any authenticated peer may connect.
+    """
+    allowed = frozenset(map(PeerID, allow)) or None
+    if once and target is None:
+        raise click.UsageError("--once goes with --to; without --to one stream is all there is")
+
+    async def listen(reactor: Any, node: P2PNode) -> None:
+        accepting = _Accepting(options.reporter, node, only_one=once or target is None)
+        await node.listen(service, accepting, allowed)
+        if target is None:
+            await join_standard_streams(await accepting.streams.get())
+            return
+        endpoint = clientFromString(reactor, target)
+        if once:
+            await _join(await accepting.streams.get(), endpoint, options.reporter)
+            return
+        while True:
+            stream = await accepting.streams.get()
+            joined = Deferred.fromCoroutine(_join(stream, endpoint, options.reporter))
+            joined.addErrback(lambda failure: None)  # said by the closed event
+
+    return run_with_node(options, listen)
+
+
+class _Accepting(Factory):
+    """Queues the streams that peers open, or takes one and refuses the rest."""
+
+    noisy = False
+
+    def __init__(self, reporter: Reporter, node: P2PNode, *, only_one: bool) -> None:
+        self._reporter = reporter
+        self._node = node
+        self._free = 1 if only_one else None
+        self.streams: DeferredQueue[StreamEnd] = DeferredQueue()
+
+    def buildProtocol(self, addr: object) -> StreamEnd | None:
+        """Return the end for a new stream, or None to refuse it."""
+        if self._free == 0:
+            return None
+        if self._free is not None:
+            self._free -= 1
+        return StreamEnd(self._reporter, self._node, "accepted", self.streams.put)
+
+
+async def _join(stream: StreamEnd, endpoint: IStreamClientEndpoint, reporter: Reporter) -> None:
+    """Join a stream with a new connection until it is closed; without one, abort the stream."""
+    local = JoinedEnd()
+    local.closed.addErrback(lambda failure: None)  # how the stream ended is what counts
+    try:
+        await endpoint.connect(Factory.forProtocol(lambda: local))
+    except Exception as error:
+        stream.abort()
+        stream.closed.addErrback(lambda failure: None)
+        reporter.error(TargetUnreachable(f"The --to endpoint cannot be reached: {error}"))
+        return
+    stream.join(local)
+    await stream.closed
+
+
+class TargetUnreachable(P2PError):
+    """The --to endpoint cannot be reached."""
+
+    code = "target_unreachable"

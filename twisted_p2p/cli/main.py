@@ -1,0 +1,115 @@
+"""The ``p2p`` command: options, commands, and how every failure ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ..addresses import HostPort
+from ..errors import P2PError
+from ..node.defaults import default_trackers, parse_tracker
+from . import connect, demo, identify, listen, ping
+from .exit_status import ExitStatus, exit_status_of
+from .options import Options
+from .reporting import Reporter
+
+
+class _TrackerType(click.ParamType[HostPort]):
+    name = "HOST[:PORT]"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> HostPort:
+        """Return the tracker that the user named."""
+        if isinstance(value, HostPort):
+            return value
+        try:
+            return parse_tracker(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.group()
+@click.option(
+    "--identity",
+    type=click.Path(path_type=Path),
+    help="The file of the key that this node is.  [default: one per user, made on first use]",
+)
+@click.option(
+    "--tracker",
+    "trackers",
+    multiple=True,
+    type=_TrackerType(),
+    help="A tracker; may be given several times.  [default: from P2P_TRACKER]",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="The UDP port.  [default: any]"
+)
+@click.option(
+    "--no-lan", is_flag=True, expose_value=False, help="Do not look for peers on the local network.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
+@click.option("-v", "--verbose", is_flag=True, help="Write the log to stderr.")
+@click.version_option(package_name="twisted_p2p")
+@click.pass_context
+def p2p(
+    context: click.Context,
+    identity: Path | None,
+    trackers: tuple[HostPort, ...],
+    port: int,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Direct, encrypted connections between peers that are named by their keys."""
+    context.obj = Options(
+        reporter=Reporter(sys.stdout, sys.stderr, as_json),
+        identity_path=identity,
+        trackers=trackers or tuple(_trackers_of_environment()),
+        port=port,
+        verbose=verbose,
+    )
+
+
+def _trackers_of_environment() -> list[HostPort]:
+    try:
+        return default_trackers()
+    except ValueError as error:
+        raise click.UsageError(f"P2P_TRACKER: {error}") from error
+
+
+for _command in (identify.command, listen.command, connect.command, ping.command, demo.command):
+    p2p.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its status."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    sys.exit(run(words))
+
+
+def run(arguments: Sequence[str]) -> ExitStatus:
+    """Run the command and return its status; every failure is one sentence on stderr."""
+    # Asked for before the options are parsed, since that may be what fails.
+    reporter = Reporter(sys.stdout, sys.stderr, "--json" in arguments)
+    try:
+        status = p2p.main(list(arguments), prog_name="p2p", standalone_mode=False)
+        return ExitStatus(status or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)  # noqa: T201
+        return ExitStatus.USAGE
+    except click.ClickException as error:
+        reporter.error(UsageProblem(error.format_message()))
+        return ExitStatus.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return ExitStatus.INTERRUPTED
+    except P2PError as error:
+        reporter.error(error)
+        return exit_status_of(error)
+
+
+class UsageProblem(P2PError):
+    """The command line is not understood; see p2p --help."""
+
+    code = "usage"

@@ -1,0 +1,114 @@
+"""Running one command's coroutine in the reactor, with a node, until it ends or is interrupted."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, ConnectionLost
+from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
+from twisted.python.failure import Failure
+
+from ..errors import P2PError
+from ..node.service import P2PNode
+from .exit_status import ExitStatus, exit_status_of
+from .options import Options
+from .reporting import Reporter
+
+_log = Logger()
+
+NodeCommand = Callable[[Any, P2PNode], Awaitable[None]]
+
+
+def run_with_node(options: Options, command: NodeCommand) -> ExitStatus:
+    """Start a node, run the command when the node can be reached, and stop the node.
+
+    Returns the exit status; a failure has been reported.
+    """
+    identity = options.identity()
+    trackers = options.require_trackers()
+
+    async def main(reactor: Any) -> None:
+        node = P2PNode(reactor, identity, trackers=trackers, port=options.port)
+        reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
+        node.startService()
+        await node.when_ready()
+        options.reporter.event(
+            f"ready: {identity.peer_id} on UDP port {node.udp_port}",
+            "ready",
+            peer=str(identity.peer_id),
+            udp_port=node.udp_port,
+        )
+        await command(reactor, node)
+
+    return run_in_reactor(options, main)
+
+
+def run_in_reactor(options: Options, main: Callable[[Any], Awaitable[None]]) -> ExitStatus:
+    """Run a coroutine until it ends or the process is told to stop; return the exit status."""
+    from twisted.internet import reactor as installed  # noqa: PLC0415 (not sooner than it runs)
+
+    reactor: Any = installed
+    _begin_logging(options.verbose)
+    status = ExitStatus.INTERRUPTED
+
+    def ended(outcome: object) -> None:
+        nonlocal status
+        status = _report(options.reporter, outcome)
+        if reactor.running:
+            reactor.stop()
+
+    def start() -> None:
+        running = Deferred.fromCoroutine(_awaited(main(reactor)))
+        running.addBoth(ended)
+        reactor.addSystemEventTrigger("before", "shutdown", running.cancel)
+
+    reactor.callWhenRunning(start)
+    reactor.run()
+    return status
+
+
+async def _awaited(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+def _report(reporter: Reporter, outcome: object) -> ExitStatus:
+    if not isinstance(outcome, Failure):
+        return ExitStatus.DONE
+    error = outcome.value
+    if isinstance(error, CancelledError):
+        return ExitStatus.INTERRUPTED
+    if isinstance(error, P2PError):
+        reporter.error(error)
+        return exit_status_of(error)
+    if isinstance(error, ConnectionLost | ConnectError):
+        reporter.error(StreamLost(f"The stream broke off: {error}"))
+        return ExitStatus.FAULT
+    _log.failure("The command failed", outcome)
+    reporter.error(InternalFault(f"A fault of p2p itself, please report it: {error!r}"))
+    return ExitStatus.FAULT
+
+
+class StreamLost(P2PError):
+    """The stream broke off before both sides had ended it."""
+
+    code = "stream_lost"
+
+
+class InternalFault(P2PError):
+    """A fault of p2p itself."""
+
+    code = "internal"
+
+
+def _begin_logging(verbose: bool) -> None:
+    """Log to stderr when asked to; stderr is otherwise for the command's own words."""
+    observers = [textFileLogObserver(sys.stderr)] if verbose else []
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
+    # The QUIC library logs the end of each connection as a warning.
+    logging.getLogger("quic").addHandler(
+        logging.StreamHandler(sys.stderr) if verbose else logging.NullHandler()
+    )

@@ -1,0 +1,130 @@
+"""What a node offers to its peers: its listeners, and who may reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from attrs import define
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
+from zope.interface import implementer
+
+from ..addresses import PeerAddress
+from ..errors import PeerRefused, ServiceInUse, UnknownService
+from ..identity.peer_id import PeerID
+from ..identity.record import AddressPolicy
+from ..rendezvous.offer import Refusal
+
+_MOST_LISTED = 24
+"""Peers that a record has room to list; with more, a node tells its addresses by its answers."""
+
+
+@implementer(IListeningPort)
+@define(eq=False)
+class PeerListener:
+    """One service of a node."""
+
+    service: str
+    factory: IProtocolFactory
+    allow: frozenset[PeerID] | None
+    """Who may connect; None is every authenticated peer."""
+    _own: PeerAddress
+    _on_stop: Callable[[PeerListener], object]
+
+    def startListening(self) -> None:
+        """Do nothing: a listener listens from the start."""
+
+    def stopListening(self) -> Deferred[None]:
+        """Accept no more streams; those that are open go on."""
+        self._on_stop(self)
+        return succeed(None)
+
+    def getHost(self) -> PeerAddress:
+        """Return this node's own address: its peer ID and the service."""
+        return self._own
+
+    def admits(self, peer_id: PeerID) -> bool:
+        """Return whether this peer may connect."""
+        return self.allow is None or peer_id in self.allow
+
+
+class Listeners:
+    """The services of one node by name."""
+
+    def __init__(self, peer_id: PeerID, on_change: Callable[[], object]) -> None:
+        """Prepare; ``on_change`` is called when a service comes or goes."""
+        self._peer_id = peer_id
+        self._on_change = on_change
+        self._by_service: dict[str, PeerListener] = {}
+
+    def add(
+        self, service: str, factory: IProtocolFactory, allow: Collection[str] | None
+    ) -> PeerListener:
+        """Return a new listener.
+
+        :raises ServiceInUse: when the service has one.
+        :raises InvalidPeerID: when ``allow`` has something else.
+        """
+        if service in self._by_service:
+            raise ServiceInUse(f"This node listens for {service!r} already.")
+        listener = PeerListener(
+            service,
+            factory,
+            None if allow is None else frozenset(map(PeerID, allow)),
+            PeerAddress(self._peer_id, service, lambda: None),
+            self._remove,
+        )
+        self._by_service[service] = listener
+        factory.doStart()
+        self._on_change()
+        return listener
+
+    def refusal_for(self, peer_id: PeerID) -> Refusal | None:
+        """Return why a peer's offer is not taken, or None."""
+        if not self._by_service:
+            return Refusal.NOT_ACCEPTING
+        if any(listener.admits(peer_id) for listener in self._by_service.values()):
+            return None
+        return Refusal.NOT_ALLOWED
+
+    def build_protocol(self, address: PeerAddress) -> IProtocol:
+        """Return the protocol for a stream that a peer opened.
+
+        :raises UnknownService: when nobody listens for it.
+        :raises PeerRefused: when the peer may not have it, or the factory refuses it.
+        """
+        listener = self._by_service.get(address.service)
+        if listener is None:
+            raise UnknownService
+        if not listener.admits(PeerID(address.peer_id)):
+            raise PeerRefused
+        protocol = listener.factory.buildProtocol(address)
+        if protocol is None:
+            raise PeerRefused
+        return protocol
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of all services."""
+        return tuple(self._by_service)
+
+    def address_policy(self) -> tuple[AddressPolicy, frozenset[PeerID]]:
+        """Return who learns this node's addresses by an introduction, and whom that lists."""
+        allows = [listener.allow for listener in self._by_service.values()]
+        if None in allows:
+            return AddressPolicy.ANYONE, frozenset()
+        listed = frozenset(peer for allow in allows for peer in allow or ())
+        if 0 < len(listed) <= _MOST_LISTED:
+            return AddressPolicy.LISTED, listed
+        return AddressPolicy.AFTER_ANSWER, frozenset()
+
+    def close(self) -> None:
+        """Remove all."""
+        for listener in list(self._by_service.values()):
+            self._remove(listener)
+
+    def _remove(self, listener: PeerListener) -> None:
+        if self._by_service.get(listener.service) is listener:
+            del self._by_service[listener.service]
+            listener.factory.doStop()
+            self._on_change()

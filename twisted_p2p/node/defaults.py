@@ -1,0 +1,49 @@
+"""What a node does without being told: where its identity lies and which trackers it asks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_data_path
+from twisted.internet.abstract import isIPv6Address
+
+from ..addresses import HostPort
+
+TRACKER_PORT = 3478
+"""The port of STUN servers, RFC 8489 section 18.6."""
+
+
+def default_identity_path() -> Path:
+    """Return where this user's identity lies, whether it exists yet or not."""
+    return user_data_path("twisted_p2p") / "identity.pem"
+
+
+def default_trackers() -> list[HostPort]:
+    """Return the trackers that the environment variable ``P2P_TRACKER`` names."""
+    return parse_trackers(os.environ.get("P2P_TRACKER", ""))
+
+
+def parse_trackers(text: str) -> list[HostPort]:
+    """Return the trackers in comma-separated text.
+
+    :raises ValueError: with a sentence for the user, when one of them is not ``HOST[:PORT]``.
+    """
+    return [parse_tracker(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def parse_tracker(text: str) -> HostPort:
+    """Return the host, a name or an IP address, and the port in ``HOST``, ``HOST:PORT``,
+    ``IPV6`` or ``[IPV6]:PORT``; the port is `TRACKER_PORT` where none is given.
+
+    :raises ValueError: with a sentence for the user.
+    """
+    if isIPv6Address(text):
+        return HostPort(text, TRACKER_PORT)
+    host, colon, port = text.rpartition(":")
+    if text.endswith("]") or not colon:
+        host, port = text, str(TRACKER_PORT)
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"{text!r} names no tracker; write HOST or HOST:PORT")
+    return HostPort(host, int(port))

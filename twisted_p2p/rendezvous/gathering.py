@@ -1,0 +1,79 @@
+"""The candidates of a node: the addresses of its interfaces, and where the trackers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from ipaddress import ip_address
+
+import ifaddr
+
+from twisted_p2p.addresses import HostPort
+from twisted_p2p.ice.candidate import Candidate
+
+
+def interface_addresses() -> list[str]:
+    """Return the IP addresses of this host's interfaces, in the system's order."""
+    return [
+        ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+        for adapter in ifaddr.get_adapters()
+        for ip in adapter.ips
+    ]
+
+
+class LocalCandidates:
+    """The candidates of one node, gathered before anybody waits for them.
+
+    `refresh` reads the interfaces; what a tracker observes is told by `observed`.
+    """
+
+    def __init__(self, interfaces: Callable[[], Iterable[str]] = interface_addresses) -> None:
+        self._interfaces = interfaces
+        self._hosts: list[str] = []
+        self._sockets: Sequence[HostPort] = ()
+        self._mapped: dict[tuple[str, Hashable], HostPort] = {}
+
+    def refresh(self, sockets: Sequence[HostPort]) -> None:
+        """Read the addresses of the interfaces anew, for these bound sockets."""
+        self._sockets = sockets
+        self._hosts = [host for host in self._interfaces() if _is_reachable(host)]
+
+    def observed(self, tracker: str, socket: Hashable, mapped_address: HostPort) -> None:
+        """Remember where a tracker sees a socket; it replaces what it saw before."""
+        self._mapped[tracker, socket] = mapped_address
+
+    @property
+    def mapped_addresses(self) -> frozenset[HostPort]:
+        """Where the trackers see this node."""
+        return frozenset(self._mapped.values())
+
+    def is_host_address(self, address: HostPort) -> bool:
+        """Return whether this is an address of an interface, with the port of a socket here."""
+        return address.host in self._hosts and any(
+            address.port == socket.port for socket in self._sockets
+        )
+
+    def current(self) -> list[Candidate]:
+        """Return all candidates, those of one type in the order of preference."""
+        candidates = [
+            Candidate.host(HostPort(host, socket.port), base=socket, local_preference=65535 - rank)
+            for socket in self._sockets
+            for rank, host in enumerate(self._hosts)
+            if (":" in host) == socket.is_ipv6
+        ]
+        known = {candidate.address for candidate in candidates}
+        for (tracker, socket), address in self._mapped.items():
+            if address in known:
+                continue
+            known.add(address)
+            candidates.append(
+                Candidate.server_reflexive(
+                    address, base=socket, related_address=address, server_host=tracker
+                )
+            )
+        return candidates
+
+
+def _is_reachable(host: str) -> bool:
+    """Return whether another host may send to this address without a scope."""
+    address = ip_address(host)
+    return not (address.is_loopback or address.is_link_local or address.is_unspecified)

@@ -1,0 +1,223 @@
+"""One introduction of two peers: the search for a path, and the path while it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from ipaddress import ip_address
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from twisted_p2p.addresses import DatagramPath, HostPort, Path, PathKind
+from twisted_p2p.datagram.driver import MachineDriver
+from twisted_p2p.errors import ConnectionVanished, DialTimedOut, NoPath, P2PError
+from twisted_p2p.ice.agent import ICEAgent
+from twisted_p2p.ice.candidate import (
+    Candidate,
+    CandidateType,
+    candidate_foundation,
+    candidate_priority,
+)
+from twisted_p2p.ice.events import (
+    CheckedPath,
+    ConnectivityFailed,
+    ConsentLost,
+    ICEEvent,
+    PathAuthenticated,
+    PathSelected,
+)
+from twisted_p2p.ice.filter import CandidateFilter
+from twisted_p2p.identity.peer_id import PeerID
+
+
+PATIENCE = 12.0
+"""Seconds after which a session has no path, whatever it still waits for.
+
+Longer than the checks of the first candidates take, as others may come with a late answer."""
+
+
+class SessionOwner(Protocol):
+    """Who is told what becomes of a session; every session ends exactly once."""
+
+    def path_authenticated(self, session: PeerSession, path: DatagramPath) -> None:
+        """Take note that the peer has shown its password along a path: data may flow there."""
+
+    def path_changed(self, session: PeerSession) -> None:
+        """Take note that `PeerSession.path` is another one."""
+
+    def session_ended(self, session: PeerSession, error: P2PError) -> None:
+        """Take note that there is no path, or no longer, and that nothing more is sent."""
+
+
+class PeerSession:
+    """An attempt to reach one peer and, once it succeeded, the way to it."""
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        *,
+        peer_id: PeerID,
+        session_id: bytes,
+        is_initiator: bool,
+        agent: ICEAgent,
+        send: Callable[[bytes, DatagramPath], object],
+        local_address: Callable[[HostPort], HostPort],
+    ) -> None:
+        self.peer_id = peer_id
+        self.session_id = session_id
+        self.is_initiator = is_initiator
+        self.strategy = "introduction"
+        """How the two came together, for the user."""
+        self.remote_hosts: set[HostPort] = set()
+        """The addresses that the peer says are its interfaces' own."""
+        self.was_answered = False
+        """Whether anything of the peer's was heard, by whatever way."""
+        self.agent = agent
+        self.owner: SessionOwner | None = None
+        self._send = send
+        self._local_address = local_address
+        self._when_closed: list[Callable[[], object]] = []
+        self._driver: MachineDriver[ICEEvent] = MachineDriver(reactor, agent, send, self._on_event)
+        self.started_at = self._driver.now()
+        self.is_closed = False
+        self._current: DatagramPath | None = None
+        self._deadline: IDelayedCall | None = reactor.callLater(PATIENCE, self._out_of_time)
+
+    @property
+    def now(self) -> float:
+        """The time that the agent's commands must be given, in seconds."""
+        return self._driver.now()
+
+    def pump(self) -> None:
+        """Do what the agent's commands call for."""
+        self._driver.pump()
+
+    def peer_is_at(
+        self, observed: Collection[HostPort], offered: Iterable[Candidate], judge: CandidateFilter
+    ) -> None:
+        """Try the addresses at which a tracker sees the peer, and those that it offers itself.
+
+        An address that ``judge`` does not admit gets no packet.
+        """
+        if self.is_closed:
+            return
+        offered = list(offered)
+        self.remote_hosts |= {
+            candidate.address
+            for candidate in offered
+            if candidate.candidate_type is CandidateType.HOST
+        }
+        for candidate in [*map(_observed_candidate, observed), *offered]:
+            if judge.admits(candidate.address):
+                self.agent.add_remote_candidate(candidate, self.now)
+        self.pump()
+
+    def receive_check(self, data: bytes, path: DatagramPath) -> None:
+        """Take a STUN message that is this session's by its user name or transaction ID."""
+        self._driver.datagram_received(data, path)
+        # At once: the peer waits for this answer, and its first one starts the connection.
+        self._driver.pump()
+
+    @property
+    def datagram_path(self) -> DatagramPath | None:
+        """The path to send along: the one selected, or until then one that is authenticated."""
+        return self.agent.selected_path or self._current
+
+    def send(self, data: bytes) -> None:
+        """Send a datagram to the peer; without a path it is lost, as datagrams may be."""
+        path = self.datagram_path
+        if path is not None and not self.is_closed:
+            self._send(data, path)
+
+    @property
+    def path(self) -> Path | None:
+        """The path in the user's words, or None as long as there is none."""
+        path = self.datagram_path
+        if path is None or self.is_closed:
+            return None
+        local = self._local_address(path.remote)
+        return Path(self._kind(path, local), "udp", local, path.remote)
+
+    def when_closed(self, callback: Callable[[], object]) -> None:
+        """Have a callback called once, however the session ends."""
+        self._when_closed.append(callback)
+
+    def close(self) -> None:
+        """Send nothing more; the owner is not told, since it is the owner who closes."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._forget_deadline()
+        self.agent.close()
+        self._driver.stop()
+        for callback in self._when_closed:
+            callback()
+
+    def fail(self, error: P2PError) -> None:
+        """Close the session and tell its owner why."""
+        if self.is_closed:
+            return
+        self.close()
+        if self.owner is not None:
+            self.owner.session_ended(self, error)
+
+    def _kind(self, path: DatagramPath, local: HostPort) -> PathKind:
+        if ip_address(path.remote.host).is_private:
+            return "lan"
+        is_untranslated = self.agent.mapped_addresses.get(path) == local
+        return "direct" if is_untranslated and path.remote in self.remote_hosts else "punched"
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _out_of_time(self) -> None:
+        self._deadline = None
+        self.fail(_no_path(()) if self.was_answered else DialTimedOut())
+
+    def _on_event(self, event: ICEEvent) -> None:
+        match event:
+            case PathAuthenticated(path):
+                self.was_answered = True
+                self._forget_deadline()
+                before, self._current = self._current, self._current or path
+                if self.owner is not None:
+                    self.owner.path_authenticated(self, path)
+                    if before is None:
+                        self.owner.path_changed(self)
+            case PathSelected():
+                if self.owner is not None:
+                    self.owner.path_changed(self)
+            case ConsentLost():
+                self.fail(ConnectionVanished())
+            case ConnectivityFailed(checks):
+                self.fail(_no_path(checks) if self.was_answered else DialTimedOut())
+
+
+def _observed_candidate(address: HostPort) -> Candidate:
+    """Return the candidate for an address at which a tracker sees the peer."""
+    return Candidate(
+        address=address,
+        candidate_type=CandidateType.SERVER_REFLEXIVE,
+        priority=candidate_priority(CandidateType.SERVER_REFLEXIVE),
+        foundation=candidate_foundation(CandidateType.SERVER_REFLEXIVE, address.host),
+    )
+
+
+def _no_path(checks: tuple[CheckedPath, ...]) -> NoPath:
+    tried = [
+        {
+            "local": str(check.path.local),
+            "remote": str(check.path.remote),
+            "candidate": check.candidate_type.name.lower(),
+            "probes": check.probes,
+            "heard": check.is_authenticated,
+        }
+        for check in checks
+    ]
+    return NoPath(
+        f"No packet came through between this node and the peer: {len(tried)} addresses tried. "
+        "A NAT on one side refuses even what was asked for; try another network.",
+        why={"tried": tried, "nat": {"ours": "unknown", "theirs": "unknown"}},
+    )
