@@ -142,18 +142,6 @@ class PeerRecord:
             ]
         )
 
-    def supersedes(self, held: PeerRecord) -> bool:
-        """Return whether this record of the same peer takes the place of one that is held.
-
-        The same record again, an older one, another one of the same sequence and a record of
-        another peer do not.
-        """
-        return self.peer_id == held.peer_id and self.sequence > held.sequence
-
-    def is_expired(self, received_at: float, now: float) -> bool:
-        """Return whether the lifetime is over; both times are of its holder's monotonic clock."""
-        return now >= received_at + self.lifetime
-
 
 def decode_record(data: bytes) -> PeerRecord:
     """Return the record that these bytes are, once its signature is verified.
