@@ -70,7 +70,8 @@ def enter_command(holder: int, arguments: Sequence[str], *, owner: int | None) -
     """Return the command that runs ``arguments`` in the network namespace of a process.
 
     ``holder`` is that process; ``owner`` is a process in the user namespace to enter first, if
-    any.  The command's process becomes that of ``arguments``, and is killed when its parent ends.
+    any.  The command's process becomes that of ``arguments``, and is killed when the thread that
+    started it ends, and so with its parent.
     """
     user = [f"--user=/proc/{owner}/ns/user", "--preserve-credentials"] if owner else []
     entering = ["nsenter", *user, f"--net=/proc/{holder}/ns/net", "--"]
