@@ -119,8 +119,8 @@ class ICEAgent:
         refusal = self._checklist.add_remote(candidate)
         if refusal:
             self.dropped[refusal] += 1
-        elif self._fail_at is None and self._selected is None:
-            self._fail_at = now + self._settings.patience
+        elif self._selected is None:
+            self._be_patient(now)
 
     def close(self) -> None:
         """Send nothing any more, and answer nothing."""
@@ -152,10 +152,6 @@ class ICEAgent:
         """Return whether the peer has shown its password along this path."""
         pair = self._checklist.pairs.get(path)
         return pair is not None and pair.is_authenticated
-
-    def is_awaiting(self, transaction_id: bytes) -> bool:
-        """Return whether a response with this transaction ID is for this agent."""
-        return self._checks.is_awaited(transaction_id)
 
     # The five names.
 
@@ -369,10 +365,15 @@ class ICEAgent:
             return False
         pair.is_authenticated = True
         self._events.append(PathAuthenticated(pair.path))
-        if not self._is_peer_here:  # it may be late, and needs time from now on
+        if not self._is_peer_here:
             self._is_peer_here = True
-            self._fail_at = max(self._fail_at or now, now + self._settings.patience / 2)
+            self._be_patient(now)
         return True
+
+    def _be_patient(self, now: float) -> None:
+        """Begin to wait for a path, or give what has come late half of the time at least."""
+        patience = self._settings.patience
+        self._fail_at = max(self._fail_at or now + patience, now + patience / 2)
 
     def _select(self, pair: CandidatePair, now: float) -> None:
         if pair is self._selected:

@@ -133,10 +133,6 @@ class Checks:
         theirs = request.get(ICE_CONTROLLING if controlling else ICE_CONTROLLED)
         return None if theirs is None else (self._tie_breaker >= theirs) is controlling
 
-    def is_awaited(self, transaction_id: bytes) -> bool:
-        """Return whether a check with this transaction ID waits for its answer."""
-        return transaction_id in self._awaited
-
     def take_answer(self, response: STUNMessage, path: DatagramPath) -> Check | str:
         """Return the check that the peer has answered, once, or why this is no answer.
 
