@@ -7,7 +7,7 @@ responses, and hands on what it wants sent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from attrs import define, frozen
 
@@ -16,23 +16,12 @@ from twisted_p2p.datagram.machine import Address, Datagrams, TimerTable
 ContextT = TypeVar("ContextT")
 
 
-class Schedule(Protocol):
-    """When a request is sent again; `RetransmissionSchedule` is the RFC's."""
-
-    @property
-    def waits(self) -> Sequence[float]:
-        """The seconds to wait after each time that the request is sent; at least one.
-
-        A request is sent once for each; when the last wait is over, it has timed out.
-        """
-
-
 @frozen
 class RetransmissionSchedule:
     """The schedule of RFC 8489, section 6.2.1: each wait twice the one before, but the last.
 
     As it stands a request is sent at 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 seconds and has timed
-    out at 39.5.
+    out at 39.5.  On a stream nothing is sent twice, so there the count is 1 (section 6.2.2).
     """
 
     initial_timeout: float = 0.5
@@ -54,10 +43,7 @@ class RetransmissionSchedule:
 
 
 RFC_SCHEDULE = RetransmissionSchedule()
-"""For datagrams."""
-
-STREAM_SCHEDULE = RetransmissionSchedule(39.5, 1, 1)
-"""For streams, where nothing is sent twice (RFC 8489, section 6.2.2)."""
+"""The schedule with the numbers that the RFC gives."""
 
 
 @define
@@ -80,12 +66,6 @@ class ClientTransactions(Generic[ContextT]):
         self._timers: TimerTable[bytes] = TimerTable()
         self._to_send: dict[bytes, None] = {}
 
-    def __len__(self) -> int:
-        return len(self._transactions)
-
-    def __contains__(self, transaction_id: object) -> bool:
-        return transaction_id in self._transactions
-
     def start(
         self,
         data: bytes,
@@ -94,7 +74,7 @@ class ClientTransactions(Generic[ContextT]):
         now: float,
         *,
         context: ContextT,
-        schedule: Schedule = RFC_SCHEDULE,
+        schedule: RetransmissionSchedule = RFC_SCHEDULE,
     ) -> None:
         """Send a request now, and again as ``schedule`` says until it is answered.
 
