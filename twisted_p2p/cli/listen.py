@@ -26,7 +26,7 @@ from .streams import StreamEnd
 @click.argument("service")
 @click.option("--to", "target", metavar="ENDPOINT", help="A Twisted client endpoint string.")
 @click.option("--allow", multiple=True, metavar="PEER", help="A peer that may connect.")
-@click.option("--once", is_flag=True, help="With --to: stop after one stream.")
+@click.option("--once", is_flag=True, help="Stop after one stream; without --to, that is always so.")
 @click.pass_obj
 def command(
     options: Options, service: str, target: str | None, allow: tuple[str, ...], once: bool
@@ -37,8 +37,6 @@ def command(
     Without --allow, any authenticated peer may connect.
     """
     allowed = frozenset(map(PeerID, allow)) or None
-    if once and target is None:
-        raise click.UsageError("--once goes with --to; without --to one stream is all there is")
 
     async def listen(reactor: Any, node: P2PNode) -> None:
         accepting = _Accepting(options.reporter, node, only_one=once or target is None)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.datagram.driver import monotonic_clock
@@ -194,8 +195,7 @@ class Rendezvous:
         if crossing is not None and self._identity.peer_id < sender:
             return "crossing_offer"  # ours wins, by the rule that the peer goes by too
         if not self._sequences.accept(offer):
-            self._answer(offer, Refusal.STALE_SEQUENCE, self._sequences.highest(sender) or 0)
-            return "stale_sequence"
+            return self._refuse_stale(offer)
         refusal = None if crossing is not None else self._refusal_for(sender)
         if refusal is not None:
             self._answer(offer, refusal)
@@ -204,6 +204,13 @@ class Rendezvous:
         if crossing is not None:
             crossing.session.close()  # its dialler has the session just offered instead
         return None
+
+    def _refuse_stale(self, offer: Offer) -> str:
+        """Tell a sender whose clock went back what to exceed; a replay is answered by nothing."""
+        highest = self._sequences.highest(offer.sender)
+        if highest is not None and offer.sequence < highest:
+            self._answer(offer, Refusal.STALE_SEQUENCE, highest)
+        return "stale_sequence"
 
     def _accept(self, offer: Offer, observed: Collection[HostPort]) -> None:
         session = self._sessions.open(
@@ -227,7 +234,7 @@ class Rendezvous:
             offer.sender, answer.seal(self._identity), accepting=refusal is None
         )
         # An answer lost is asked for again, by the repeated offer.
-        taken.addErrback(lambda failure: failure.trap(P2PError))
+        taken.addErrback(_trap_own_errors)
 
     def _judge(self, peer_observed: Collection[HostPort]) -> CandidateFilter:
         return CandidateFilter(
@@ -235,6 +242,10 @@ class Rendezvous:
             peer_observed=peer_observed,
             trackers=self._introducer.addresses,
         )
+
+
+def _trap_own_errors(failure: Failure) -> None:
+    failure.trap(P2PError)  # type: ignore[no-untyped-call]
 
 
 class _Offering:
