@@ -95,6 +95,9 @@ class RegistryTests(SynchronousTestCase):
         self.register(sequence=2, lifetime=10)
         self.registry.expire(10)
         self.assertEqual(len(self.registry), 0)
+        self.register(now=10, sequence=3)
+        self.registry.expire(45)
+        self.assertEqual(len(self.registry), 1)
 
     def test_a_record_that_has_expired_is_refused(self) -> None:
         self.register(lifetime=60)
@@ -178,6 +181,14 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(len(self.registry), 1)
         self.registry.stream_lost("one")
         self.registry.stream_lost("two")
+        self.assertEqual(len(self.registry), 0)
+
+    def test_of_two_peers_behind_one_stream_one_leaves(self) -> None:
+        leaving = self.register(1, "one")
+        self.register(2, "one")
+        self.registry.remove(identity(1).peer_id.public_key, leaving)
+        self.assertEqual(len(self.registry), 1)
+        self.registry.stream_lost("one")
         self.assertEqual(len(self.registry), 0)
 
     def test_a_stream_that_took_over_an_address_keeps_it(self) -> None:
