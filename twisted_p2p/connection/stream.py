@@ -1,0 +1,353 @@
+"""A stream to a peer as a Twisted transport, with the manners of TCP's.
+
+Two things are better than TCP's.  After ``loseConnection`` a stream is lost with `ConnectionDone`
+only when the peer has everything, so a program may end then although no kernel goes on sending
+for it.  And a peer that was lost in mid-stream never looks like one that finished.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    ITCPTransport,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_p2p.addresses import PeerAddress
+from twisted_p2p.connection.stream_table import StreamTable
+
+BUFFER_SIZE = 64 * 1024
+"""Bytes waiting here, beside those in the QUIC library, above which a producer is paused."""
+
+
+class StreamCarrier(Protocol):
+    """The connection, as its streams know it."""
+
+    @property
+    def streams(self) -> StreamTable:
+        """The commands for streams."""
+
+    def schedule(self, stream: PeerStream) -> None:
+        """Call the stream's `PeerStream.flush` soon, and send what comes of it."""
+
+    def stream_lost(self, stream: PeerStream, reason: Failure) -> None:
+        """Take it that the stream has told its protocol that it is lost."""
+
+
+@implementer(ITCPTransport, IConsumer, IPushProducer)
+class PeerStream:
+    """One stream of a connection to a peer.
+
+    A protocol that is no `IHalfCloseableProtocol` loses its connection when the peer ends.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, carrier: StreamCarrier, stream_id: int, host: PeerAddress, peer: PeerAddress
+    ) -> None:
+        self.stream_id = stream_id
+        self.connected = True
+        self.disconnected = False
+        self.disconnecting = False
+        self._carrier = carrier
+        self._host = host
+        self._peer = peer
+        self._protocol: Any = None
+        self._incoming: deque[bytes] = deque()
+        self._reading = True
+        self._end_arrived = False
+        self._read_ended = False
+        self._outgoing: deque[bytes] = deque()
+        self._outgoing_size = 0
+        self._half_closing = False
+        self._write_ended = False
+        self._delivered = False
+        self._aborting = False
+        self._carrier_lost: Failure | None = None
+        self._producer: Any = None
+        self._streaming = False
+        self._producer_paused = False
+
+    # What applications call.
+
+    def getPeer(self) -> PeerAddress:
+        """Return the peer's verified ID, the service, and the path of the moment."""
+        return self._peer
+
+    def getHost(self) -> PeerAddress:
+        """Return this side's peer ID, the service, and the path of the moment."""
+        return self._host
+
+    def write(self, data: bytes) -> None:
+        """Send data, after what was written before; ignored once writing has ended."""
+        if not isinstance(data, bytes):
+            raise TypeError("Data must be bytes")
+        if not self.connected or self._write_ended or self._aborting or not data:
+            return
+        self._outgoing.append(data)
+        self._outgoing_size += len(data)
+        if self._producer is not None and self._streaming and self._outgoing_size > BUFFER_SIZE:
+            self._producer_paused = True
+            self._producer.pauseProducing()
+        self._carrier.schedule(self)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send several pieces of data in a row."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Lose the connection once all data are with the peer and no producer is registered.
+
+        Nothing more is received meanwhile.
+        """
+        if self.connected and not self.disconnecting:
+            self.disconnecting = True
+            self._reading = False
+            self._incoming.clear()
+            self._carrier.schedule(self)
+
+    def loseWriteConnection(self) -> None:
+        """End what is sent, once all data are sent; receiving goes on."""
+        if self.connected:
+            self._half_closing = True
+            self._carrier.schedule(self)
+
+    def abortConnection(self) -> None:
+        """Lose the connection at once; what has not been sent never is."""
+        if self.connected and not self._aborting:
+            self._aborting = True
+            self._reading = False
+            self._drop_outgoing()
+            self._carrier.streams.abandon(self.stream_id)
+            self._carrier.schedule(self)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Pace a producer: a push producer is paused while much waits, a pull producer asked."""
+        if self._producer is not None:
+            raise RuntimeError(
+                f"Cannot register producer {producer}, because producer {self._producer} was "
+                "never unregistered."
+            )
+        if not self.connected or self._write_ended:
+            producer.stopProducing()
+            return
+        self._producer, self._streaming, self._producer_paused = producer, streaming, False
+        if not streaming:
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """Pace the producer no more; a close that waited for it goes on."""
+        self._producer = None
+        self._carrier.schedule(self)
+
+    def pauseProducing(self) -> None:
+        """Receive nothing for now; the peer soon cannot send any more, on this stream alone."""
+        self._reading = False
+
+    def resumeProducing(self) -> None:
+        """Receive again."""
+        if self.connected and not self.disconnecting and not self._aborting:
+            self._reading = True
+            self._carrier.schedule(self)
+
+    def stopProducing(self) -> None:
+        """Lose the connection, as `loseConnection` does."""
+        self.loseConnection()
+
+    def getTcpNoDelay(self) -> bool:
+        """Return True: data never wait for more data."""
+        return True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Do nothing; here for protocols that ask it of every transport."""
+
+    def getTcpKeepAlive(self) -> bool:
+        """Return True: the path beneath is always checked."""
+        return True
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Do nothing; here for protocols that ask it of every transport."""
+
+    # What the connection calls.
+
+    def start(self, protocol: Any) -> bool:
+        """Join a protocol to this transport; return whether it stood that."""
+        self._protocol = protocol
+        with self._guard():
+            protocol.makeConnection(self)
+        return self.connected
+
+    def data_arrived(self, data: bytes) -> None:
+        """Take payload from the peer."""
+        if not self.disconnecting and not self._aborting:
+            self._incoming.append(data)
+            self._carrier.schedule(self)
+
+    def end_arrived(self) -> None:
+        """Take it that the peer has sent everything."""
+        self._end_arrived = True
+        self._carrier.schedule(self)
+
+    def delivered(self) -> None:
+        """Take it that the peer has everything that was sent, up to the end."""
+        self._delivered = True
+        self._finish_if_over()
+
+    def reset_arrived(self) -> None:
+        """Take it that the peer gave up sending."""
+        # Once this side is leaving it matters only what becomes of what it sent.
+        if not self.disconnecting:
+            self.lose(Failure(ConnectionLost("The peer gave up the stream.")))
+
+    def stop_arrived(self) -> None:
+        """Take it that the peer wants no more data."""
+        unsent = not self._write_ended and (self._outgoing or self._producer is not None)
+        tell = not self._write_ended and not self.disconnecting
+        self._write_ended = self._delivered = True
+        self._drop_outgoing()
+        if (self.disconnecting or self._read_ended) and unsent:
+            self.lose(Failure(ConnectionLost("The peer took no more data.")))
+            return
+        if tell:
+            self._tell_write_ended()
+        self._finish_if_over()
+
+    def carrier_lost(self, reason: Failure) -> None:
+        """Take it that there is no connection any more; what had arrived whole is still told."""
+        if self._end_arrived and not self._read_ended and not self.disconnecting:
+            self._carrier_lost = reason
+            self._drop_outgoing()
+            self._carrier.schedule(self)
+        else:
+            self.lose(reason)
+
+    def flush(self) -> None:
+        """Tell the protocol what has arrived, and hand on what it has written."""
+        if self._aborting:
+            self.lose(Failure(ConnectionAborted()))
+            return
+        with self._guard():
+            self._read()
+            if self.connected:
+                self._write()
+
+    def lose(self, reason: Failure) -> None:
+        """Tell the protocol, once, that the stream is lost."""
+        if not self.connected:
+            return
+        self.connected, self.disconnected = False, True
+        self._incoming.clear()
+        self._drop_outgoing()
+        if reason.check(ConnectionDone):
+            self._carrier.streams.stop(self.stream_id)
+        else:
+            self._carrier.streams.abandon(self.stream_id)
+        protocol, self._protocol = self._protocol, None
+        try:
+            protocol.connectionLost(reason)
+        except Exception:
+            self._log.failure("{protocol} failed in connectionLost", protocol=protocol)
+        self._carrier.stream_lost(self, reason)
+
+    def _read(self) -> None:
+        while self._incoming and self._reading and self.connected:
+            data = self._incoming.popleft()
+            self._protocol.dataReceived(data)
+            self._carrier.streams.consume(self.stream_id, len(data))
+        if self._end_arrived and self._reading and not self._incoming and not self._read_ended:
+            self._end_reading()
+
+    def _end_reading(self) -> None:
+        self._read_ended = True
+        protocol = IHalfCloseableProtocol(self._protocol, None)
+        if protocol is None:
+            if self._outgoing:
+                self._carrier.streams.reset(self.stream_id)
+            else:
+                self._carrier.streams.end(self.stream_id)
+            self.lose(Failure(ConnectionDone()))
+            return
+        protocol.readConnectionLost()
+        if self._carrier_lost is not None:
+            self.lose(self._carrier_lost)
+        else:
+            self._finish_if_over()
+
+    def _write(self) -> None:
+        while self._hand_on() and not self._write_ended:
+            producer = self._producer
+            if producer is None:
+                if self.disconnecting or self._half_closing:
+                    self._end_writing()
+                return
+            if self._streaming and not self._producer_paused:
+                return
+            self._producer_paused = False
+            producer.resumeProducing()
+            if not self._outgoing:
+                return
+        self._finish_if_over()
+
+    def _hand_on(self) -> bool:
+        """Give waiting data to the connection; return whether all were taken."""
+        while self._outgoing:
+            data = self._outgoing[0]
+            taken = self._carrier.streams.send(self.stream_id, data)
+            self._outgoing_size -= taken
+            if taken < len(data):
+                self._outgoing[0] = data[taken:]
+                return False
+            self._outgoing.popleft()
+        return True
+
+    def _end_writing(self) -> None:
+        self._write_ended = True
+        self._carrier.streams.end(self.stream_id)
+        if not self.disconnecting:
+            self._tell_write_ended()
+
+    def _tell_write_ended(self) -> None:
+        protocol = IHalfCloseableProtocol(self._protocol, None)
+        if protocol is not None:
+            with self._guard():
+                protocol.writeConnectionLost()
+
+    def _finish_if_over(self) -> None:
+        if self._delivered and (self.disconnecting or self._read_ended):
+            self.lose(Failure(ConnectionDone()))
+
+    def _drop_outgoing(self) -> None:
+        self._outgoing.clear()
+        self._outgoing_size = 0
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.stopProducing()
+            except Exception:
+                self._log.failure("{producer} failed in stopProducing", producer=producer)
+
+    def _guard(self) -> _Guard:
+        return _Guard(self)
+
+
+class _Guard:
+    """Loses the stream when the application's code raises, as Twisted's reactors do."""
+
+    def __init__(self, stream: PeerStream) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: Any) -> bool:
+        ...

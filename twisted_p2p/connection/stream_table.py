@@ -1,0 +1,421 @@
+"""The streams of one connection: openings and replies, credit, ends, and who has been told.
+
+Pure bookkeeping over a QUIC library's streams.  A stream is forgotten when neither side has
+anything more to say on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum, auto
+
+from attrs import define, field
+
+from twisted_p2p.connection.events import (
+    CloseCode,
+    ConnectionEvent,
+    StreamAccepted,
+    StreamDataReceived,
+    StreamDelivered,
+    StreamEnded,
+    StreamOpened,
+    StreamRefused,
+    StreamReset,
+    StreamStopped,
+    StreamWritable,
+)
+from twisted_p2p.connection.flow_control import INITIAL_WINDOW, GrowthBudget, ReceiveWindow
+from twisted_p2p.connection.quic_library import QUICLibrary
+from twisted_p2p.connection.wire import (
+    LONGEST_TEXT,
+    Credit,
+    Delivered,
+    Reply,
+    decode_opening,
+    decode_reply,
+    encode_control,
+    encode_opening,
+    encode_reply,
+)
+from twisted_p2p.errors import MalformedMessage, PeerRefused, UnknownService
+
+CONTROL_STREAM = 0
+"""The initiator's first stream (RFC 9000, section 2.1), which carries control messages."""
+
+SEND_QUEUE = 256 * 1024
+"""Bytes of one stream that may wait in the library; enough for it never to run dry in between."""
+
+UNANSWERED_LIMIT = 32 * 1024
+"""Bytes that the initiator sends on all streams before it has heard the responder.
+
+The responder holds no more than twice that before the proof verified, and the proof may be lost
+once.  Congestion control allows 12,000 in the first round trip anyway.
+"""
+
+MOST_STREAMS = 1_000
+"""Streams of a connection that may be unfinished; a peer that never confirms ends meets it."""
+
+_ABANDONED = 1
+"""The QUIC error code of streams given up; it carries no meaning."""
+
+
+class _Sending(Enum):
+    OPEN = auto()
+    ENDED = auto()
+    """The end has been sent and the peer has not confirmed it."""
+    DONE = auto()
+
+
+@define(eq=False)
+class _Stream:
+    stream_id: int
+    opened_here: bool
+    window: ReceiveWindow
+    sending: _Sending = _Sending.OPEN
+    receiving: bool = True
+    discarding: bool = False
+    """Whatever arrives is of no interest, and nothing is told."""
+    preface: bytes | None = b""
+    """What has arrived of the opening or reply; None once that is complete."""
+    sent: int = 0
+    send_limit: int = INITIAL_WINDOW
+    delivered: bool = False
+    gathered: list[bytes] = field(factory=list)
+
+
+class StreamTable:
+    """The streams of one connection, beside its control stream.
+
+    Stream IDs of streams that ended meanwhile are accepted everywhere, and nothing happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_client: bool,
+        emit: Callable[[ConnectionEvent], object],
+        fail: Callable[[CloseCode, str], object],
+    ) -> None:
+        self._is_client = is_client
+        self._emit = emit
+        self._fail = fail
+        self._library: QUICLibrary | None = None
+        self._streams: dict[int, _Stream] = {}
+        self._blocked: dict[int, _Stream] = {}
+        self._gathering: list[_Stream] = []
+        self._budget = GrowthBudget()
+        self._next_peer_id = 1 if is_client else 4
+        self._skipped_peer_ids: set[int] = set()
+        self._heard = not is_client
+        self._unanswered = 0
+
+    def __len__(self) -> int:
+        """Return the number of streams on which something is still to be said by either side."""
+        return len(self._streams)
+
+    def begin(self, library: QUICLibrary) -> None:
+        """Use this library from now on: the other side is authenticated."""
+        self._library = library
+
+    @property
+    def can_open(self) -> bool:
+        """Whether `open` is possible now; it becomes so when other streams finish."""
+        if self._library is None or self._library.next_stream_id() is None:
+            return False
+        return self._heard or self._unanswered + LONGEST_TEXT + 2 <= UNANSWERED_LIMIT
+
+    def open(self, service: str) -> int:
+        """Open a stream to a service and return its ID; it can be sent on at once.
+
+        :raises ValueError: unless the name has 1 to 255 bytes.
+        """
+        opening = encode_opening(service)
+        stream_id = self._native.next_stream_id()
+        assert stream_id is not None, "look at can_open first"
+        self._streams[stream_id] = _Stream(stream_id, True, ReceiveWindow(self._budget))
+        self._native.send_stream_data(stream_id, opening)
+        self._unanswered += len(opening)
+        return stream_id
+
+    def accept(self, stream_id: int) -> None:
+        """Accept a stream that the peer opened; its payload follows as events."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.sending is _Sending.OPEN:
+            self._native.send_stream_data(stream_id, encode_reply(Reply.ACCEPTED))
+
+    def refuse(self, stream_id: int, error: UnknownService | PeerRefused) -> None:
+        """Refuse a stream that the peer opened, instead of accepting it."""
+        if (stream := self._streams.get(stream_id)) is not None:
+            reply = Reply.UNKNOWN_SERVICE if isinstance(error, UnknownService) else Reply.REFUSED
+            if stream.sending is _Sending.OPEN:
+                reason = error.args[0] if error.args else ""
+                self._native.send_stream_data(stream_id, encode_reply(reply, reason), True)
+                stream.sending = _Sending.ENDED
+            self._stop_receiving(stream)
+
+    def send(self, stream_id: int, data: bytes | memoryview) -> int:
+        """Send as much payload as is possible now and return how many bytes that was.
+
+        When not all was taken, `StreamWritable` tells when more will be.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.sending is not _Sending.OPEN:
+            return len(data)
+        size = min(len(data), self._room(stream))
+        if size > 0:
+            self._native.send_stream_data(stream_id, memoryview(data)[:size])
+            stream.sent += size
+            self._unanswered += size
+        if size < len(data):
+            self._blocked[stream_id] = stream
+        return max(size, 0)
+
+    def end(self, stream_id: int) -> None:
+        """End what is sent on a stream; `StreamDelivered` tells when the peer has all of it."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.sending is _Sending.OPEN:
+            self._native.send_stream_data(stream_id, b"", True)
+            stream.sending = _Sending.ENDED
+            self._confirm(stream)
+
+    def abandon(self, stream_id: int) -> None:
+        """Stop at once what is still under way on a stream, in both directions."""
+        if (stream := self._streams.get(stream_id)) is not None:
+            self._reset(stream)
+            self._stop_receiving(stream)
+            self._forget_if_finished(stream)
+
+    def reset(self, stream_id: int) -> None:
+        """Give up sending on a stream: the peer learns that it did not get everything."""
+        if (stream := self._streams.get(stream_id)) is not None:
+            self._reset(stream)
+            self._forget_if_finished(stream)
+
+    def stop(self, stream_id: int) -> None:
+        """Tell the peer that nothing more is wanted of it on this stream."""
+        if (stream := self._streams.get(stream_id)) is not None:
+            self._stop_receiving(stream)
+
+    def consume(self, stream_id: int, size: int) -> None:
+        """Say that the application took so many bytes of payload, which lets the peer send more."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.receiving:
+            limit = stream.window.consume(size)
+            if limit is not None:
+                self._send_control(Credit(stream_id, limit))
+
+    def credit_received(self, message: Credit) -> None:
+        """Take the peer's word for how much it lets us send."""
+        if (stream := self._streams.get(message.stream_id)) is not None:
+            stream.send_limit = max(stream.send_limit, message.limit)
+
+    def delivery_confirmed(self, message: Delivered) -> None:
+        """Take the peer's word that it has all of a stream."""
+        if (stream := self._streams.get(message.stream_id)) is not None:
+            stream.delivered = True
+            self._confirm(stream)
+
+    def peer_heard(self) -> None:
+        """Lift the limit on what is sent before the responder said anything."""
+        self._heard = True
+
+    def data_received(self, stream_id: int, data: bytes, ended: bool) -> None:
+        """Take what the library received on a stream."""
+        stream = self._known(stream_id)
+        if stream is None:
+            return
+        if stream.preface is not None:
+            data = self._preface_received(stream, stream.preface + data)
+        if data and not stream.discarding:
+            self._gather(stream, data)
+        if ended:
+            self._receiving_ended(stream)
+
+    def reset_received(self, stream_id: int) -> None:
+        """Take it that the peer gave up sending on a stream."""
+        stream = self._known(stream_id)
+        if stream is None:
+            return
+        self._tell_gathered()
+        self._receiving_stopped(stream)
+
+    def stop_received(self, stream_id: int) -> None:
+        """Take it that the peer wants no more of a stream; the library has reset it by now."""
+        stream = self._known(stream_id)
+        if stream is not None and stream.sending is not _Sending.DONE:
+            stream.sending = _Sending.DONE
+            self._blocked.pop(stream_id, None)
+            if not stream.discarding and (stream.opened_here or stream.preface is None):
+                self._emit(StreamStopped(stream_id))
+            self._forget_if_finished(stream)
+
+    def tell(self) -> None:
+        """Tell the payload gathered since, as one piece a stream, when there is no more of it."""
+        self._tell_gathered()
+
+    def tell_writable(self) -> None:
+        """Tell which streams take more, after datagrams have left."""
+        for stream in list(self._blocked.values()):
+            if self._room(stream) > 0 and self._queued(stream) <= SEND_QUEUE // 2:
+                del self._blocked[stream.stream_id]
+                self._emit(StreamWritable(stream.stream_id))
+
+    @property
+    def _native(self) -> QUICLibrary:
+        assert self._library is not None, "no streams before authentication"
+        return self._library
+
+    def _queued(self, stream: _Stream) -> int:
+        return self._native.send_buffer_size(stream.stream_id)
+
+    def _room(self, stream: _Stream) -> int:
+        """Return how many bytes a stream takes now; it may be negative."""
+        room = min(stream.send_limit - stream.sent, SEND_QUEUE - self._queued(stream))
+        return room if self._heard else min(room, UNANSWERED_LIMIT - self._unanswered)
+
+    def _known(self, stream_id: int) -> _Stream | None:
+        """Return a stream's state, made for a stream that the peer opens by this."""
+        stream = self._streams.get(stream_id)
+        if stream is not None or not self._is_new(stream_id):
+            return stream
+        if len(self._streams) >= MOST_STREAMS:
+            self._fail(CloseCode.PROTOCOL_ERROR, "too many unfinished streams")
+            return None
+        stream = _Stream(stream_id, False, ReceiveWindow(self._budget))
+        self._streams[stream_id] = stream
+        return stream
+
+    def _is_new(self, stream_id: int) -> bool:
+        """Return whether the peer opens a stream by using this ID, which may be out of order."""
+        if stream_id % 4 != self._next_peer_id % 4:
+            if stream_id & 2:
+                self._fail(CloseCode.PROTOCOL_ERROR, "a unidirectional stream")
+            return False
+        if stream_id >= self._next_peer_id:
+            self._skipped_peer_ids.update(range(self._next_peer_id, stream_id, 4))
+            self._next_peer_id = stream_id + 4
+            return True
+        if stream_id in self._skipped_peer_ids:
+            self._skipped_peer_ids.remove(stream_id)
+            return True
+        return False
+
+    def _preface_received(self, stream: _Stream, data: bytes) -> bytes:
+        """Take the beginning of what the peer sends on a stream; return what follows it."""
+        read = self._reply_received if stream.opened_here else self._opening_received
+        try:
+            size = read(stream, data)
+        except MalformedMessage as error:
+            stream.preface, stream.discarding = None, True
+            if stream.opened_here:
+                self._fail(CloseCode.PROTOCOL_ERROR, str(error))
+            else:
+                self.refuse(stream.stream_id, _refusal(PeerRefused, str(error)))
+            return b""
+        if size is None:
+            stream.preface = data
+            return b""
+        return data[size:]
+
+    def _opening_received(self, stream: _Stream, data: bytes) -> int | None:
+        decoded = decode_opening(data)
+        if decoded is None:
+            return None
+        service, size = decoded
+        stream.preface = None
+        if not stream.discarding:
+            self._emit(StreamOpened(stream.stream_id, service))
+        return size
+
+    def _reply_received(self, stream: _Stream, data: bytes) -> int | None:
+        decoded = decode_reply(data)
+        if decoded is None:
+            return None
+        reply, reason, size = decoded
+        stream.preface = None
+        if reply is not Reply.ACCEPTED:
+            error = UnknownService if reply is Reply.UNKNOWN_SERVICE else PeerRefused
+            if not stream.discarding:
+                self._emit(StreamRefused(stream.stream_id, _refusal(error, reason)))
+            stream.discarding = True
+            self._reset(stream)
+        elif not stream.discarding:
+            self._emit(StreamAccepted(stream.stream_id))
+            self._confirm(stream)
+        return size
+
+    def _gather(self, stream: _Stream, data: bytes) -> None:
+        """Keep payload until all that arrived at once can be told as one piece."""
+        if not stream.window.receive(len(data)):
+            self._fail(CloseCode.PROTOCOL_ERROR, "more was sent on a stream than was allowed")
+            return
+        if not stream.gathered:
+            self._gathering.append(stream)
+        stream.gathered.append(data)
+
+    def _tell_gathered(self) -> None:
+        gathering, self._gathering = self._gathering, []
+        for stream in gathering:
+            gathered, stream.gathered = stream.gathered, []
+            data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
+            self._emit(StreamDataReceived(stream.stream_id, data))
+
+    def _receiving_ended(self, stream: _Stream) -> None:
+        """All that the peer sends on a stream has arrived."""
+        if stream.preface is not None:
+            self._receiving_stopped(stream)
+            return
+        self._tell_gathered()
+        stream.receiving = False
+        stream.window.close()
+        self._send_control(Delivered(stream.stream_id))
+        if not stream.discarding:
+            self._emit(StreamEnded(stream.stream_id))
+        self._forget_if_finished(stream)
+
+    def _receiving_stopped(self, stream: _Stream) -> None:
+        """The peer will send no more on a stream, and not all has arrived."""
+        stream.receiving = False
+        stream.window.close()
+        if not stream.opened_here and stream.preface is not None:
+            self._reset(stream)
+        elif not stream.discarding:
+            self._emit(StreamReset(stream.stream_id))
+        self._forget_if_finished(stream)
+
+    def _confirm(self, stream: _Stream) -> None:
+        """Tell of a delivery, but never before the reply: an end may overtake that."""
+        replied = stream.preface is None or not stream.opened_here
+        if stream.delivered and replied and stream.sending is _Sending.ENDED:
+            stream.sending = _Sending.DONE
+            if not stream.discarding:
+                self._emit(StreamDelivered(stream.stream_id))
+            self._forget_if_finished(stream)
+
+    def _reset(self, stream: _Stream) -> None:
+        if stream.sending is not _Sending.DONE:
+            stream.sending = _Sending.DONE
+            self._blocked.pop(stream.stream_id, None)
+            # The library raises when all has been acknowledged already, which we cannot see.
+            with suppress(ValueError):
+                self._native.reset_stream(stream.stream_id, _ABANDONED)
+
+    def _stop_receiving(self, stream: _Stream) -> None:
+        if stream.receiving and not stream.discarding:
+            self._native.stop_stream(stream.stream_id, _ABANDONED)
+        stream.discarding = True
+
+    def _forget_if_finished(self, stream: _Stream) -> None:
+        if stream.sending is _Sending.DONE and not stream.receiving:
+            self._streams.pop(stream.stream_id, None)
+
+    def _send_control(self, message: Credit | Delivered) -> None:
+        self._native.send_stream_data(CONTROL_STREAM, encode_control(message))
+
+
+def _refusal(
+    error: type[UnknownService] | type[PeerRefused], reason: str
+) -> UnknownService | PeerRefused:
+    """Return the error with a reason if there is one, and else with its own sentence."""
+    return error(*[reason] if reason else ())

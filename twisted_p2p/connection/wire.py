@@ -1,0 +1,227 @@
+"""The few bytes of our own on a connection: how a stream begins, and the control messages.
+
+A stream begins, from its opener, with a version byte, the length of the service name in one byte
+and the name in UTF-8; from its accepter with one `Reply` byte, which a refusal follows with the
+length of its reason and the reason.  Bare payload follows both, in both directions at once: the
+opener need not wait.
+
+The control stream holds messages of a type byte, a length byte and that many bytes of body.
+Numbers in a body are QUIC's variable-length integers (RFC 9000, section 16).  Unknown types are
+skipped, so that later versions can say more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum, unique
+from typing import ClassVar
+
+from attrs import frozen
+
+from twisted_p2p.errors import MalformedMessage
+
+STREAM_VERSION = 1
+LONGEST_TEXT = 255
+"""Bytes of the longest service name and of the longest reason."""
+
+
+@unique
+class Reply(IntEnum):
+    """The first byte of a stream's accepter."""
+
+    ACCEPTED = 0
+    UNKNOWN_SERVICE = 1
+    REFUSED = 2
+
+
+def encode_opening(service: str) -> bytes:
+    """Return what the opener of a stream for a service sends first.
+
+    :raises ValueError: unless the name has 1 to 255 bytes.
+    """
+    name = service.encode()
+    if not 1 <= len(name) <= LONGEST_TEXT:
+        raise ValueError(f"a service name has 1 to {LONGEST_TEXT} bytes, not {len(name)}")
+    return bytes((STREAM_VERSION, len(name))) + name
+
+
+def decode_opening(data: bytes) -> tuple[str, int] | None:
+    """Return the service and the length of the opening, or None while it is incomplete.
+
+    :raises MalformedMessage: when these bytes begin no opening.
+    """
+    if data[:1] not in (b"", bytes((STREAM_VERSION,))):
+        raise MalformedMessage(f"streams of version {data[0]} are unknown here")
+    if data[1:2] == b"\0":
+        raise MalformedMessage("a stream needs the name of a service")
+    return _text(data, 1)
+
+
+def encode_reply(reply: Reply, reason: str = "") -> bytes:
+    """Return what the accepter of a stream sends first; a long reason is cut."""
+    if reply is Reply.ACCEPTED:
+        return bytes((reply,))
+    text = reason.encode()[:LONGEST_TEXT].decode(errors="ignore").encode()
+    return bytes((reply, len(text))) + text
+
+
+def decode_reply(data: bytes) -> tuple[Reply, str, int] | None:
+    """Return reply, reason and their length, or None while they are incomplete.
+
+    :raises MalformedMessage: when these bytes begin no reply.
+    """
+    if not data:
+        return None
+    try:
+        reply = Reply(data[0])
+    except ValueError:
+        raise MalformedMessage(f"nothing is known of the reply {data[0]}") from None
+    if reply is Reply.ACCEPTED:
+        return reply, "", 1
+    reason = _text(data, 1)
+    return reason and (reply, *reason)
+
+
+def _text(data: bytes, offset: int) -> tuple[str, int] | None:
+    """Return text preceded by its length in one byte, and where it ends."""
+    if len(data) <= offset:
+        return None
+    end = offset + 1 + data[offset]
+    if len(data) < end:
+        return None
+    try:
+        return data[offset + 1 : end].decode(), end
+    except UnicodeDecodeError:
+        raise MalformedMessage("this text is not UTF-8") from None
+
+
+@frozen
+class Proof:
+    """The initiator's proof; its first message, and nobody else's."""
+
+    code: ClassVar[int] = 0
+    proof: bytes
+
+    def encode_body(self) -> bytes:
+        """Return the body of the message."""
+        return self.proof
+
+    @classmethod
+    def decode_body(cls, body: bytes) -> Proof:
+        """Return the message with this body; what it proves is not looked at."""
+        return cls(body)
+
+
+@frozen
+class Credit:
+    """The receiver of a stream takes payload up to this many bytes in all."""
+
+    code: ClassVar[int] = 1
+    stream_id: int
+    limit: int
+
+    def encode_body(self) -> bytes:
+        """Return the body of the message."""
+        return encode_integer(self.stream_id) + encode_integer(self.limit)
+
+    @classmethod
+    def decode_body(cls, body: bytes) -> Credit:
+        """Return the message with this body, or raise `MalformedMessage`."""
+        return cls(*_integers(body, 2))
+
+
+@frozen
+class Delivered:
+    """The receiver of a stream has all of it, up to its end."""
+
+    code: ClassVar[int] = 2
+    stream_id: int
+
+    def encode_body(self) -> bytes:
+        """Return the body of the message."""
+        return encode_integer(self.stream_id)
+
+    @classmethod
+    def decode_body(cls, body: bytes) -> Delivered:
+        """Return the message with this body, or raise `MalformedMessage`."""
+        return cls(*_integers(body, 1))
+
+
+@frozen
+class Goodbye:
+    """The connection ends now.
+
+    QUIC says the same by CONNECTION_CLOSE, but tells it to its user only after it has waited for
+    stray packets.
+    """
+
+    code: ClassVar[int] = 3
+    close_code: int
+
+    def encode_body(self) -> bytes:
+        """Return the body of the message."""
+        return encode_integer(self.close_code)
+
+    @classmethod
+    def decode_body(cls, body: bytes) -> Goodbye:
+        """Return the message with this body, or raise `MalformedMessage`."""
+        return cls(*_integers(body, 1))
+
+
+ControlMessage = Proof | Credit | Delivered | Goodbye
+
+_MESSAGES: dict[int, type[Proof | Credit | Delivered | Goodbye]] = {
+    message.code: message for message in (Proof, Credit, Delivered, Goodbye)
+}
+
+
+def encode_control(message: ControlMessage) -> bytes:
+    """Return a message as it stands on the control stream."""
+    body = message.encode_body()
+    return bytes((message.code, len(body))) + body
+
+
+class ControlReader:
+    """Cuts one direction of the control stream into messages; holds at most 257 bytes."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def messages(self, data: bytes) -> Iterator[ControlMessage]:
+        """Take more of the stream and yield the messages that are complete with it.
+
+        :raises MalformedMessage: when a message of a known type has another form.
+        """
+        buffer, offset = self._buffer + data, 0
+        self._buffer = b""
+        while len(buffer) - offset >= 2:
+            code, length = buffer[offset], buffer[offset + 1]
+            end = offset + 2 + length
+            if end > len(buffer):
+                break
+            if (message := _MESSAGES.get(code)) is not None:
+                yield message.decode_body(buffer[offset + 2 : end])
+            offset = end
+        self._buffer = buffer[offset:]
+
+
+def encode_integer(value: int) -> bytes:
+    """Return a number below 2**62 in 1, 2, 4 or 8 bytes (RFC 9000, section 16)."""
+    for exponent in range(4):
+        size = 1 << exponent
+        if value < 1 << (8 * size - 2):
+            return (value | exponent << (8 * size - 2)).to_bytes(size, "big")
+    raise ValueError("the number is too large")
+
+
+def _integers(body: bytes, count: int) -> list[int]:
+    """Return the numbers that a body consists of; further ones are a later version's."""
+    numbers, offset = [], 0
+    for _ in range(count):
+        size = 1 << (body[offset] >> 6) if offset < len(body) else 1
+        if offset + size > len(body):
+            raise MalformedMessage("a control message is cut short")
+        number = int.from_bytes(body[offset : offset + size], "big")
+        numbers.append(number & ((1 << (8 * size - 2)) - 1))
+        offset += size
+    return numbers
