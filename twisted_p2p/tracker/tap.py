@@ -37,15 +37,11 @@ class Options(TwistedOptions):
         self["public-address"] = []
 
     def opt_udp(self, text: str) -> None:
-        """UDP port as PORT or PORT:interface=IP; may be repeated.
-        Without any: 3478 and 3479, on every address of this host.
-        """
+        """UDP PORT[:interface=IP], repeatable. [default: 3478 and 3479, on all addresses]"""
         self["udp"].append(_udp_listener(text))
 
     def opt_stream(self, text: str) -> None:
-        """Server endpoint such as tcp:3478 for nodes whose UDP is blocked; may be repeated.
-        Without any: tcp:3478.
-        """
+        """Server endpoint for nodes whose UDP is blocked, repeatable. [default: tcp:3478]"""
         self["stream"].append(text)
 
     def opt_public_address(self, text: str) -> None:
@@ -58,17 +54,16 @@ class Options(TwistedOptions):
     def postOptions(self) -> None:
         """Check what the parameters say."""
         if self["store"] != "memory":
-            raise UsageError(f"--store takes only 'memory', not {self['store']!r}.")
+            raise UsageError(f"--store can be 'memory' alone as yet, not {self['store']!r}.")
 
 
 def _udp_listener(text: str) -> UDPListener:
-    port, _, interface = text.partition(":interface=")
-    interface = interface.replace("\\:", ":")
+    port, separator, interface = text.partition(":interface=")
     try:
-        if interface:
-            interface = str(ip_address(interface))
-        if not port.isdecimal() or not 0 <= int(port) <= 0xFFFF:
+        if not port.isdecimal() or int(port) > 0xFFFF:
             raise ValueError
+        if separator:
+            interface = str(ip_address(interface.replace("\\:", ":")))
     except ValueError:
         raise UsageError(f"--udp takes PORT or PORT:interface=IP, not {text!r}.") from None
     return UDPListener(int(port), interface)
