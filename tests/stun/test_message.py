@@ -266,6 +266,14 @@ class IntegrityTests(SynchronousTestCase):
             )
             self.assertFalse(check_integrity(decode_message(cut), KEY))
 
+    def test_integrity_that_claims_to_be_shorter_is_refused(self) -> None:
+        """With this key the rest of the HMAC reads as one more attribute, which is ignored."""
+        whole = request().encode(integrity_key=b"9938", integrity=Integrity.SHA256)
+        self.assertTrue(check_integrity(decode_message(whole), b"9938"))
+        message = decode_message(whole[:23] + b"\x10" + whole[24:])
+        self.assertEqual(message.attributes, ((MESSAGE_INTEGRITY_SHA256.code, whole[24:40]),))
+        self.assertFalse(check_integrity(message, b"9938"))
+
     def test_integrity_of_another_length_is_refused(self) -> None:
         for size in (0, 16, 32):
             wire = with_attributes(request().encode(), (MESSAGE_INTEGRITY.code, bytes(size)))

@@ -313,8 +313,7 @@ class StreamFramer:
         After the last good message the iterator raises `MalformedMessage` when the stream goes
         on with something else; so does every later one, as there is no way back into step.
         """
-        if not self._refusal:
-            self._buffer += data
+        self._buffer += data
         return self._messages()
 
     def _messages(self) -> Iterator[bytes]:
