@@ -42,6 +42,13 @@ class ConnectionFuzzTests(SynchronousTestCase):
             check_certificate(der, ALICE.peer_id)
         self.assertRaises(WrongIdentity, check_certificate, der, BOB.peer_id)
 
+    def test_certificate_of_an_unknown_version(self) -> None:
+        """Found by fuzzing: the library has an error of its own for this."""
+        good = load_corpus("certificates")["alice"]
+        bad = good.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x40")
+        self.assertNotEqual(bad, good)
+        self.assertRaises(WrongIdentity, check_certificate, bad, ALICE.peer_id)
+
     @given(proof=mutants("certificates", maximum=200) | st.binary(min_size=96, max_size=96))
     def test_proof(self, proof: bytes) -> None:
         for data in (proof, ALICE.peer_id.public_key + proof[32:96].ljust(64, b"\0")):

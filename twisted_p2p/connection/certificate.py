@@ -82,6 +82,7 @@ def check_certificate(der: bytes, expected: PeerID) -> None:
         TypeError,
         x509.DuplicateExtension,
         x509.ExtensionNotFound,
+        x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
         UnsupportedAlgorithm,
     ):
