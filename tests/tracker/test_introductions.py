@@ -141,6 +141,13 @@ class IntroductionTests(SynchronousTestCase):
         self.assertGreater(failure.retry_after_ms, 0)
         self.begin(2, 300, is_stranger=False)
 
+    def test_one_peer_is_introduced_to_one_other_10_times_a_minute(self) -> None:
+        for _ in range(10):
+            self.begin(1, 2, is_stranger=False)
+        failure = self.failure_of(self.begin, 1, 2, is_stranger=False)
+        self.assertEqual(failure.error.code, TOO_MANY)
+        self.begin(1, 3, is_stranger=False)
+
     def test_one_source_asks_for_so_many_introductions_a_minute(self) -> None:
         self.limits = evolve(DEFAULT_LIMITS, introductions_by_source=5)
         self.introductions = Introductions(bytes(32), self.limits)

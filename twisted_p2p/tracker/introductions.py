@@ -87,9 +87,10 @@ class Introductions:
         introduction = _Introduction(
             *pair, path, now, prefix(path.remote.host, 24, 48), fingerprint
         )
-        self._limit_initiator(introduction)
         if is_stranger:
             self._limit_strangers(introduction)
+        self._limit_initiator(introduction)
+        if is_stranger:
             self._by_strangers[asked.target_key].append(introduction)
         self._all.append(introduction)
         self._latest[pair] = introduction
@@ -161,9 +162,12 @@ class Introductions:
             wait = self._all[0].begun_at + REPORT_TIME - now
             raise Refusal(NO_CAPACITY, "this tracker is busy", retry_after=wait)
         source = prefix(new.path.remote.host, 32, 64)
+        pair = new.initiator_key + new.target_key
+        limits = self._limits
         if not (
-            self._rates.admits(source, self._limits.introductions_by_source, now)
-            and self._rates.admits(new.initiator_key, self._limits.introductions_by_peer, now)
+            self._rates.admits(source, limits.introductions_by_source, now)
+            and self._rates.admits(new.initiator_key, limits.introductions_by_peer, now)
+            and self._rates.admits(pair, limits.introductions_of_pair, now)
         ):
             wait = self._rates.retry_after(now)
             raise Refusal(TOO_MANY, "you ask for too many introductions", retry_after=wait)
