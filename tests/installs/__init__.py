@@ -1,0 +1,1 @@
+"""What is installed works: ``trial tests.installs.check_installs``, which ``trial tests`` omits."""
