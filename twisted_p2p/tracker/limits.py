@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from hashlib import blake2b
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from math import ceil
 
 from attrs import frozen
@@ -89,10 +89,11 @@ class Refusal(Exception):
 
 
 def prefix(host: str, ipv4_bits: int, ipv6_bits: int) -> bytes:
-    """Return the network that an address is in, as bytes that no other network has."""
+    """Return the network of an address in canonical text, as bytes that no other network has."""
     if ":" in host:
         return IPv6Address(host).packed[: ipv6_bits // 8]
-    return IPv4Address(host).packed[: ipv4_bits // 8]
+    # A tenth of the time that `IPv4Address` takes, on the way of every datagram.
+    return bytes(map(int, host.split(".")))[: ipv4_bits // 8]
 
 
 class Rates:

@@ -18,8 +18,6 @@ from twisted_p2p.stun.attributes import (
     FINGERPRINT,
     UNKNOWN_ATTRIBUTES,
     USERNAME,
-    XOR_MAPPED_ADDRESS,
-    ErrorCode,
 )
 from twisted_p2p.stun.message import BINDING, MessageClass, check_fingerprint, decode_message
 from twisted_p2p.tracker.attributes import (
@@ -52,7 +50,8 @@ from twisted_p2p.tracker.directory import (
 )
 from twisted_p2p.tracker.introductions import Introductions
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS, Rates, Refusal, TrackerLimits, prefix
-from twisted_p2p.tracker.messages import REQUESTS, Challenge, Failure
+from twisted_p2p.tracker.messages import REQUESTS
+from twisted_p2p.tracker.quick_answers import encode_binding_success, encode_challenge
 from twisted_p2p.tracker.registry import Registry
 from twisted_p2p.tracker.store import IPeerStore
 
@@ -178,14 +177,16 @@ class TrackerService:
         message = asked.message
         if not self._admits(asked, self._limits.binding_requests):
             raise _Dropped("rate")
+        has_fingerprint = message.get(FINGERPRINT) is not None
         unknown = message.unknown_required(_KNOWN_IN_BINDING)
-        if unknown:
-            answer = message.error_response(UNKNOWN_ATTRIBUTE, "", (UNKNOWN_ATTRIBUTES, unknown))
+        if not unknown:
+            source = asked.path.remote
+            data = encode_binding_success(message.transaction_id, source, has_fingerprint)
         else:
-            answer = message.success_response((XOR_MAPPED_ADDRESS, asked.path.remote))
-        data = answer.encode(fingerprint=message.get(FINGERPRINT) is not None)
-        if unknown and len(data) > asked.size:
-            raise _Dropped("would_amplify")
+            answer = message.error_response(UNKNOWN_ATTRIBUTE, "", (UNKNOWN_ATTRIBUTES, unknown))
+            data = answer.encode(fingerprint=has_fingerprint)
+            if len(data) > asked.size:
+                raise _Dropped("would_amplify")
         self._send(data, asked.path)
 
     def _receive_own(self, asked: Asked) -> None:
@@ -193,16 +194,13 @@ class TrackerService:
         if not check_fingerprint(message):
             raise _Dropped("bad_fingerprint")
         if message.require(PROTOCOL_VERSION) != VERSION:
-            self._answer_unproven(asked, self._failure(asked, VERSION_NOT_SUPPORTED))
+            self._refuse_unproven(asked, VERSION_NOT_SUPPORTED)
         elif self._is_proven(asked):
             self._serve(asked)
         elif message.get(TOKEN) is not None:
-            self._answer_unproven(asked, self._failure(asked, STALE_TOKEN))
+            self._refuse_unproven(asked, STALE_TOKEN)
         else:
-            source = asked.path.remote
-            cookie = self._cookies.cookie(source, asked.now)
-            error = ErrorCode(COOKIE_NEEDED)
-            self._answer_unproven(asked, Challenge(message.method, error, cookie, source))
+            self._challenge(asked)
 
     def _is_proven(self, asked: Asked) -> bool:
         """Return whether a fresh cookie or a token shows that the source receives there."""
@@ -215,10 +213,22 @@ class TrackerService:
         cookie = message.get(COOKIE)
         return cookie is not None and self._cookies.is_fresh(cookie, source, now)
 
-    def _answer_unproven(self, asked: Asked, answer: Challenge | Failure) -> None:
+    def _challenge(self, asked: Asked) -> None:
+        self._refuse_to_amplify(asked)
+        message, source = asked.message, asked.path.remote
+        cookie = self._cookies.cookie(source, asked.now)
+        self.refused[COOKIE_NEEDED] += 1
+        self._send(
+            encode_challenge(message.method, message.transaction_id, cookie, source), asked.path
+        )
+
+    def _refuse_unproven(self, asked: Asked, code: int) -> None:
+        self._refuse_to_amplify(asked)
+        self._refuse(asked, Refusal(code))
+
+    def _refuse_to_amplify(self, asked: Asked) -> None:
         if asked.size < CHALLENGE_MINIMUM:
             raise _Dropped("too_short")
-        self._send_error(asked, answer)
 
     def _admits(self, asked: Asked, limit: int) -> bool:
         return self._rates.admits(prefix(asked.path.remote.host, 32, 64), limit, asked.now)
@@ -230,11 +240,11 @@ class TrackerService:
         try:
             reply = self._fulfil(asked)
         except MalformedMessage as error:
-            self._send_error(asked, self._failure(asked, BAD_REQUEST, str(error)))
+            self._refuse(asked, Refusal(BAD_REQUEST, str(error)))
         except InvalidSignature:
-            self._send_error(asked, self._failure(asked, FORBIDDEN, "the signature is wrong"))
+            self._refuse(asked, Refusal(FORBIDDEN, "the signature is wrong"))
         except Refusal as refusal:
-            self._send_error(asked, refusal.failure(asked.message.method))
+            self._refuse(asked, refusal)
         else:
             self._send(reply.answer.encode(asked.message.transaction_id), asked.path)
             for message, path in reply.hand_overs:
@@ -250,12 +260,10 @@ class TrackerService:
             raise Refusal(UNKNOWN_ATTRIBUTE, unknown=unknown)
         return self._directory.fulfil(REQUESTS[message.method].parse(message), asked)
 
-    def _failure(self, asked: Asked, code: int, reason: str = "") -> Failure:
-        return Failure(asked.message.method, ErrorCode(code, reason))
-
-    def _send_error(self, asked: Asked, error: Challenge | Failure) -> None:
-        self.refused[error.error.code] += 1
-        self._send(error.encode(asked.message.transaction_id), asked.path)
+    def _refuse(self, asked: Asked, refusal: Refusal) -> None:
+        failure = refusal.failure(asked.message.method)
+        self.refused[failure.error.code] += 1
+        self._send(failure.encode(asked.message.transaction_id), asked.path)
 
     def _send(self, data: bytes, path: DatagramPath) -> None:
         self.bytes_out_total += len(data)
