@@ -105,6 +105,18 @@ class StreamWritable:
 
 
 @frozen
+class StreamAvailable:
+    """A stream can be opened, after that was not possible for a while."""
+
+
+@frozen
+class PingAnswered:
+    """The peer has answered a ping."""
+
+    number: int
+
+
+@frozen
 class ConnectionIDIssued:
     """Packets with this destination connection ID belong to this connection from now on."""
 
@@ -143,6 +155,8 @@ ConnectionEvent = (
     | StreamReset
     | StreamStopped
     | StreamWritable
+    | StreamAvailable
+    | PingAnswered
     | ConnectionIDIssued
     | ConnectionIDRetired
     | ConnectionClosed

@@ -23,6 +23,7 @@ from twisted_p2p.connection.events import (
     ConnectionIDIssued,
     ConnectionIDRetired,
     PeerAuthenticated,
+    PingAnswered,
 )
 from twisted_p2p.connection.quic_library import (
     DATAGRAM_SIZE,
@@ -39,6 +40,8 @@ from twisted_p2p.connection.wire import (
     Credit,
     Delivered,
     Goodbye,
+    Ping,
+    Pong,
     Proof,
     encode_control,
 )
@@ -59,6 +62,9 @@ TIMER_GRANULARITY = 0.001
 The library paces by the microsecond: over a simulated path of 40 ms, waiting sent as much in the
 same time, with 14 times less work.
 """
+
+CONTROL_QUEUE = 64 * 1024
+"""Bytes of control messages that may wait to be sent; only a hostile peer lets them."""
 
 MOST_SEND_FAILURES = 10
 """Times in a row that the library may fail to send before it is given up."""
@@ -92,7 +98,9 @@ class QUICConnection:
         self.dropped: Counter[str] = Counter()
         """Datagrams that were of no use, by reason."""
         self.peer_id = peer_id
-        self.streams = StreamTable(is_client=is_client, emit=self._emit, fail=self._fail)
+        self.streams = StreamTable(
+            is_client=is_client, emit=self._emit, send_control=self._send_control, fail=self._fail
+        )
         self._is_client = is_client
         self._identity = identity
         self._make_library = library
@@ -105,6 +113,7 @@ class QUICConnection:
         self._arrived: list[bytes] = []
         self._outgoing: Datagrams = []
         self._send_failures = 0
+        self._pings = 0
         self._last_sent = now
         self._held: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._unproven = 0
@@ -177,6 +186,15 @@ class QUICConnection:
         if self._library is not None and self._state is not _State.CLOSED:
             self._guarded(self._library.send_ping)
 
+    def ping(self) -> int:
+        """Ask the peer for an answer at once and return the number that `PingAnswered` will have.
+
+        It is for connections whose peer is authenticated.
+        """
+        self._pings += 1
+        self._send_control(Ping(self._pings))
+        return self._pings
+
     def close(self, code: CloseCode, message: str, now: float) -> None:
         """Close the connection with all its streams; harmless when it is closed."""
         self._now = now
@@ -224,7 +242,7 @@ class QUICConnection:
             if receive is not None:
                 receive(event)
         if self._state is _State.OPEN:
-            self.streams.tell()
+            self.streams.tell_gathered()
 
     def _collect(self) -> Datagrams:
         datagrams, self._outgoing = self._outgoing, []
@@ -275,7 +293,7 @@ class QUICConnection:
             self._fail(CloseCode.WRONG_IDENTITY, "the responder holds another key")
             return
         proof = make_proof(self._identity, self.peer_id, certificate)
-        self._library.send_stream_data(CONTROL_STREAM, encode_control(Proof(proof)))
+        self._send_control(Proof(proof))
         self._authenticated(self._library)
 
     def _check_initiator(self, message: Proof) -> None:
@@ -343,8 +361,19 @@ class QUICConnection:
             self.streams.credit_received(message)
         elif isinstance(message, Delivered) and self._state is _State.OPEN:
             self.streams.delivery_confirmed(message)
+        elif isinstance(message, Ping) and self._state is _State.OPEN:
+            self._send_control(Pong(message.number))
+        elif isinstance(message, Pong) and self._state is _State.OPEN:
+            self._emit(PingAnswered(message.number))
         else:
             self._fail(CloseCode.PROTOCOL_ERROR, "a control message at the wrong time")
+
+    def _send_control(self, message: ControlMessage) -> None:
+        """Send a control message; a peer that makes us send them must take them too."""
+        if self._library is not None and self._state is not _State.CLOSED:
+            self._library.send_stream_data(CONTROL_STREAM, encode_control(message))
+            if self._library.send_buffer_size(CONTROL_STREAM) > CONTROL_QUEUE:
+                self._fail(CloseCode.PROTOCOL_ERROR, "the peer takes no control messages")
 
     def _connection_id_issued(self, event: Any) -> None:
         self._emit(ConnectionIDIssued(event.connection_id))
@@ -354,6 +383,8 @@ class QUICConnection:
 
     def _connection_terminated(self, event: Any) -> None:
         if self._state is not _State.CLOSED:
+            self.streams.tell_gathered()
+            self.streams.close()
             self._state, self._deadline = _State.CLOSED, None
             code = _close_code(event.error_code)
             self._emit(ConnectionClosed(code, event.reason_phrase, by_peer=True))
@@ -364,6 +395,8 @@ class QUICConnection:
         if self._state is _State.CLOSED:
             return
         said_to_peer = self._state is not _State.HANDSHAKING and not by_peer
+        self.streams.tell_gathered()
+        self.streams.close()
         self._state, self._deadline, self._held = _State.CLOSED, None, []
         self._emit(ConnectionClosed(code, message, by_peer))
         if self._library is None:

@@ -8,7 +8,8 @@ for it.  And a peer that was lost in mid-stream never looks like one that finish
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -22,8 +23,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_p2p.addresses import PeerAddress
+from twisted_p2p.addresses import Path, PeerAddress
 from twisted_p2p.connection.stream_table import StreamTable
+from twisted_p2p.interfaces import IPathObserver
 
 BUFFER_SIZE = 64 * 1024
 """Bytes waiting here, beside those in the QUIC library, above which a producer is paused."""
@@ -69,6 +71,7 @@ class PeerStream:
         self._read_ended = False
         self._outgoing: deque[bytes] = deque()
         self._outgoing_size = 0
+        self._offset = 0
         self._half_closing = False
         self._write_ended = False
         self._delivered = False
@@ -80,11 +83,11 @@ class PeerStream:
 
     # What applications call.
 
-    def getPeer(self) -> PeerAddress:
+    def getPeer(self) -> PeerAddress:  # type: ignore[override]
         """Return the peer's verified ID, the service, and the path of the moment."""
         return self._peer
 
-    def getHost(self) -> PeerAddress:
+    def getHost(self) -> PeerAddress:  # type: ignore[override]
         """Return this side's peer ID, the service, and the path of the moment."""
         return self._host
 
@@ -207,7 +210,7 @@ class PeerStream:
         """Take it that the peer gave up sending."""
         # Once this side is leaving it matters only what becomes of what it sent.
         if not self.disconnecting:
-            self.lose(Failure(ConnectionLost("The peer gave up the stream.")))
+            self.lose(failure_of(ConnectionLost("The peer gave up the stream.")))
 
     def stop_arrived(self) -> None:
         """Take it that the peer wants no more data."""
@@ -216,11 +219,18 @@ class PeerStream:
         self._write_ended = self._delivered = True
         self._drop_outgoing()
         if (self.disconnecting or self._read_ended) and unsent:
-            self.lose(Failure(ConnectionLost("The peer took no more data.")))
+            self.lose(failure_of(ConnectionLost("The peer took no more data.")))
             return
         if tell:
             self._tell_write_ended()
         self._finish_if_over()
+
+    def path_changed(self, path: Path | None) -> None:
+        """Take the path that carries packets from now on."""
+        observer = IPathObserver(self._protocol, None)
+        if observer is not None:
+            with self._guard():
+                observer.path_changed(path)
 
     def carrier_lost(self, reason: Failure) -> None:
         """Take it that there is no connection any more; what had arrived whole is still told."""
@@ -234,7 +244,7 @@ class PeerStream:
     def flush(self) -> None:
         """Tell the protocol what has arrived, and hand on what it has written."""
         if self._aborting:
-            self.lose(Failure(ConnectionAborted()))
+            self.lose(failure_of(ConnectionAborted()))
             return
         with self._guard():
             self._read()
@@ -248,7 +258,7 @@ class PeerStream:
         self.connected, self.disconnected = False, True
         self._incoming.clear()
         self._drop_outgoing()
-        if reason.check(ConnectionDone):
+        if isinstance(reason.value, ConnectionDone):
             self._carrier.streams.stop(self.stream_id)
         else:
             self._carrier.streams.abandon(self.stream_id)
@@ -275,7 +285,7 @@ class PeerStream:
                 self._carrier.streams.reset(self.stream_id)
             else:
                 self._carrier.streams.end(self.stream_id)
-            self.lose(Failure(ConnectionDone()))
+            self.lose(failure_of(ConnectionDone()))
             return
         protocol.readConnectionLost()
         if self._carrier_lost is not None:
@@ -301,12 +311,13 @@ class PeerStream:
     def _hand_on(self) -> bool:
         """Give waiting data to the connection; return whether all were taken."""
         while self._outgoing:
-            data = self._outgoing[0]
+            data = memoryview(self._outgoing[0])[self._offset :]
             taken = self._carrier.streams.send(self.stream_id, data)
             self._outgoing_size -= taken
             if taken < len(data):
-                self._outgoing[0] = data[taken:]
+                self._offset += taken
                 return False
+            self._offset = 0
             self._outgoing.popleft()
         return True
 
@@ -324,11 +335,11 @@ class PeerStream:
 
     def _finish_if_over(self) -> None:
         if self._delivered and (self.disconnecting or self._read_ended):
-            self.lose(Failure(ConnectionDone()))
+            self.lose(failure_of(ConnectionDone()))
 
     def _drop_outgoing(self) -> None:
         self._outgoing.clear()
-        self._outgoing_size = 0
+        self._outgoing_size = self._offset = 0
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
@@ -336,18 +347,16 @@ class PeerStream:
             except Exception:
                 self._log.failure("{producer} failed in stopProducing", producer=producer)
 
-    def _guard(self) -> _Guard:
-        return _Guard(self)
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Lose the stream if the application's code raises, as Twisted's reactors do."""
+        try:
+            yield
+        except Exception as error:
+            self._log.failure("{protocol} failed", protocol=self._protocol)
+            self.lose(failure_of(error))
 
 
-class _Guard:
-    """Loses the stream when the application's code raises, as Twisted's reactors do."""
-
-    def __init__(self, stream: PeerStream) -> None:
-        self._stream = stream
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *exception: Any) -> bool:
-        ...
+def failure_of(error: Exception) -> Failure:
+    """Return an error as Twisted hands it to protocols."""
+    return Failure(error)  # type: ignore[no-untyped-call]

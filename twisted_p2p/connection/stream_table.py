@@ -16,6 +16,7 @@ from twisted_p2p.connection.events import (
     CloseCode,
     ConnectionEvent,
     StreamAccepted,
+    StreamAvailable,
     StreamDataReceived,
     StreamDelivered,
     StreamEnded,
@@ -29,12 +30,12 @@ from twisted_p2p.connection.flow_control import INITIAL_WINDOW, GrowthBudget, Re
 from twisted_p2p.connection.quic_library import QUICLibrary
 from twisted_p2p.connection.wire import (
     LONGEST_TEXT,
+    ControlMessage,
     Credit,
     Delivered,
     Reply,
     decode_opening,
     decode_reply,
-    encode_control,
     encode_opening,
     encode_reply,
 )
@@ -95,10 +96,12 @@ class StreamTable:
         *,
         is_client: bool,
         emit: Callable[[ConnectionEvent], object],
+        send_control: Callable[[ControlMessage], object],
         fail: Callable[[CloseCode, str], object],
     ) -> None:
         self._is_client = is_client
         self._emit = emit
+        self._send_control = send_control
         self._fail = fail
         self._library: QUICLibrary | None = None
         self._streams: dict[int, _Stream] = {}
@@ -109,6 +112,7 @@ class StreamTable:
         self._skipped_peer_ids: set[int] = set()
         self._heard = not is_client
         self._unanswered = 0
+        self._open_wanted = False
 
     def __len__(self) -> int:
         """Return the number of streams on which something is still to be said by either side."""
@@ -118,21 +122,31 @@ class StreamTable:
         """Use this library from now on: the other side is authenticated."""
         self._library = library
 
-    @property
-    def can_open(self) -> bool:
-        """Whether `open` is possible now; it becomes so when other streams finish."""
-        if self._library is None or self._library.next_stream_id() is None:
-            return False
-        return self._heard or self._unanswered + LONGEST_TEXT + 2 <= UNANSWERED_LIMIT
+    def close(self) -> None:
+        """Forget all streams, since the connection is closed; commands do nothing any more."""
+        self._library = None
+        self._streams.clear()
+        self._blocked.clear()
+        self._gathering.clear()
 
-    def open(self, service: str) -> int:
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether the peer has yet to confirm that it has all of some stream that was ended."""
+        return any(stream.sending is _Sending.ENDED for stream in self._streams.values())
+
+    def open(self, service: str) -> int | None:
         """Open a stream to a service and return its ID; it can be sent on at once.
+
+        None means that the peer allows no more streams for now; `StreamAvailable` tells when it
+        does again.
 
         :raises ValueError: unless the name has 1 to 255 bytes.
         """
         opening = encode_opening(service)
-        stream_id = self._native.next_stream_id()
-        assert stream_id is not None, "look at can_open first"
+        stream_id = self._next_stream_id()
+        if stream_id is None:
+            self._open_wanted = True
+            return None
         self._streams[stream_id] = _Stream(stream_id, True, ReceiveWindow(self._budget))
         self._native.send_stream_data(stream_id, opening)
         self._unanswered += len(opening)
@@ -237,7 +251,7 @@ class StreamTable:
         stream = self._known(stream_id)
         if stream is None:
             return
-        self._tell_gathered()
+        self.tell_gathered()
         self._receiving_stopped(stream)
 
     def stop_received(self, stream_id: int) -> None:
@@ -246,16 +260,14 @@ class StreamTable:
         if stream is not None and stream.sending is not _Sending.DONE:
             stream.sending = _Sending.DONE
             self._blocked.pop(stream_id, None)
-            if not stream.discarding and (stream.opened_here or stream.preface is None):
-                self._emit(StreamStopped(stream_id))
+            self._emit(StreamStopped(stream_id))
             self._forget_if_finished(stream)
 
-    def tell(self) -> None:
-        """Tell the payload gathered since, as one piece a stream, when there is no more of it."""
-        self._tell_gathered()
-
     def tell_writable(self) -> None:
-        """Tell which streams take more, after datagrams have left."""
+        """Tell which streams take more and whether one can be opened, after datagrams left."""
+        if self._open_wanted and self._next_stream_id() is not None:
+            self._open_wanted = False
+            self._emit(StreamAvailable())
         for stream in list(self._blocked.values()):
             if self._room(stream) > 0 and self._queued(stream) <= SEND_QUEUE // 2:
                 del self._blocked[stream.stream_id]
@@ -265,6 +277,14 @@ class StreamTable:
     def _native(self) -> QUICLibrary:
         assert self._library is not None, "no streams before authentication"
         return self._library
+
+    def _next_stream_id(self) -> int | None:
+        """Return the ID that a stream gets if it is opened now, or None."""
+        if self._library is None:
+            return None
+        if not self._heard and self._unanswered + LONGEST_TEXT + 2 > UNANSWERED_LIMIT:
+            return None
+        return self._library.next_stream_id()
 
     def _queued(self, stream: _Stream) -> int:
         return self._native.send_buffer_size(stream.stream_id)
@@ -326,6 +346,9 @@ class StreamTable:
         stream.preface = None
         if not stream.discarding:
             self._emit(StreamOpened(stream.stream_id, service))
+            if stream.sending is _Sending.DONE:
+                # It was stopped by a packet that overtook its beginning.
+                self._emit(StreamStopped(stream.stream_id))
         return size
 
     def _reply_received(self, stream: _Stream, data: bytes) -> int | None:
@@ -354,7 +377,8 @@ class StreamTable:
             self._gathering.append(stream)
         stream.gathered.append(data)
 
-    def _tell_gathered(self) -> None:
+    def tell_gathered(self) -> None:
+        """Tell the payload that has arrived, as one piece a stream, when there is no more."""
         gathering, self._gathering = self._gathering, []
         for stream in gathering:
             gathered, stream.gathered = stream.gathered, []
@@ -366,7 +390,7 @@ class StreamTable:
         if stream.preface is not None:
             self._receiving_stopped(stream)
             return
-        self._tell_gathered()
+        self.tell_gathered()
         stream.receiving = False
         stream.window.close()
         self._send_control(Delivered(stream.stream_id))
@@ -389,8 +413,7 @@ class StreamTable:
         replied = stream.preface is None or not stream.opened_here
         if stream.delivered and replied and stream.sending is _Sending.ENDED:
             stream.sending = _Sending.DONE
-            if not stream.discarding:
-                self._emit(StreamDelivered(stream.stream_id))
+            self._emit(StreamDelivered(stream.stream_id))
             self._forget_if_finished(stream)
 
     def _reset(self, stream: _Stream) -> None:
@@ -409,9 +432,6 @@ class StreamTable:
     def _forget_if_finished(self, stream: _Stream) -> None:
         if stream.sending is _Sending.DONE and not stream.receiving:
             self._streams.pop(stream.stream_id, None)
-
-    def _send_control(self, message: Credit | Delivered) -> None:
-        self._native.send_stream_data(CONTROL_STREAM, encode_control(message))
 
 
 def _refusal(

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum, unique
-from typing import ClassVar
+from typing import Any
 
-from attrs import frozen
+from attrs import astuple, fields, frozen
 
 from twisted_p2p.errors import MalformedMessage
 
@@ -99,52 +99,22 @@ def _text(data: bytes, offset: int) -> tuple[str, int] | None:
 class Proof:
     """The initiator's proof; its first message, and nobody else's."""
 
-    code: ClassVar[int] = 0
     proof: bytes
-
-    def encode_body(self) -> bytes:
-        """Return the body of the message."""
-        return self.proof
-
-    @classmethod
-    def decode_body(cls, body: bytes) -> Proof:
-        """Return the message with this body; what it proves is not looked at."""
-        return cls(body)
 
 
 @frozen
 class Credit:
     """The receiver of a stream takes payload up to this many bytes in all."""
 
-    code: ClassVar[int] = 1
     stream_id: int
     limit: int
-
-    def encode_body(self) -> bytes:
-        """Return the body of the message."""
-        return encode_integer(self.stream_id) + encode_integer(self.limit)
-
-    @classmethod
-    def decode_body(cls, body: bytes) -> Credit:
-        """Return the message with this body, or raise `MalformedMessage`."""
-        return cls(*_integers(body, 2))
 
 
 @frozen
 class Delivered:
     """The receiver of a stream has all of it, up to its end."""
 
-    code: ClassVar[int] = 2
     stream_id: int
-
-    def encode_body(self) -> bytes:
-        """Return the body of the message."""
-        return encode_integer(self.stream_id)
-
-    @classmethod
-    def decode_body(cls, body: bytes) -> Delivered:
-        """Return the message with this body, or raise `MalformedMessage`."""
-        return cls(*_integers(body, 1))
 
 
 @frozen
@@ -155,30 +125,55 @@ class Goodbye:
     stray packets.
     """
 
-    code: ClassVar[int] = 3
     close_code: int
 
-    def encode_body(self) -> bytes:
-        """Return the body of the message."""
-        return encode_integer(self.close_code)
 
-    @classmethod
-    def decode_body(cls, body: bytes) -> Goodbye:
-        """Return the message with this body, or raise `MalformedMessage`."""
-        return cls(*_integers(body, 1))
+@frozen
+class Ping:
+    """Asks for a `Pong` with the same number, at once.
+
+    QUIC's own PING is acknowledged when its receiver finds it convenient.
+    """
+
+    number: int
 
 
-ControlMessage = Proof | Credit | Delivered | Goodbye
+@frozen
+class Pong:
+    """Answers a `Ping`."""
 
-_MESSAGES: dict[int, type[Proof | Credit | Delivered | Goodbye]] = {
-    message.code: message for message in (Proof, Credit, Delivered, Goodbye)
+    number: int
+
+
+ControlMessage = Proof | Credit | Delivered | Goodbye | Ping | Pong
+
+_CODES: dict[type[ControlMessage], int] = {
+    Proof: 0,
+    Credit: 1,
+    Delivered: 2,
+    Goodbye: 3,
+    Ping: 4,
+    Pong: 5,
 }
+_CLASSES = {code: message for message, code in _CODES.items()}
 
 
 def encode_control(message: ControlMessage) -> bytes:
     """Return a message as it stands on the control stream."""
-    body = message.encode_body()
-    return bytes((message.code, len(body))) + body
+    if isinstance(message, Proof):
+        body = message.proof
+    else:
+        body = b"".join(map(encode_integer, astuple(message)))
+    return bytes((_CODES[type(message)], len(body))) + body
+
+
+def _decode_control(code: int, body: bytes) -> ControlMessage | None:
+    """Return the message with this type and body, or None for an unknown type."""
+    kind = _CLASSES.get(code)
+    if kind is None:
+        return None
+    parts: list[Any] = [body] if kind is Proof else _integers(body, len(fields(kind)))
+    return kind(*parts)
 
 
 class ControlReader:
@@ -199,8 +194,8 @@ class ControlReader:
             end = offset + 2 + length
             if end > len(buffer):
                 break
-            if (message := _MESSAGES.get(code)) is not None:
-                yield message.decode_body(buffer[offset + 2 : end])
+            if (message := _decode_control(code, buffer[offset + 2 : end])) is not None:
+                yield message
             offset = end
         self._buffer = buffer[offset:]
 
