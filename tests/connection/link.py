@@ -14,6 +14,7 @@ from twisted_p2p.connection.events import (
     ConnectionEvent,
     StreamDataReceived,
     StreamOpened,
+    StreamWritable,
 )
 from twisted_p2p.connection.quic import QUICConnection
 from twisted_p2p.connection.quic_library import QH3Connection
@@ -34,6 +35,7 @@ class Side:
     received: dict[int, bytearray] = field(factory=dict)
     consuming: bool = True
     seen: set[str] = field(factory=set)
+    unsent: dict[int, tuple[bytes, bool]] = field(factory=dict)
 
     def names(self) -> list[str]:
         return [type(event).__name__ for event in self.events]
@@ -41,11 +43,30 @@ class Side:
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
+    def open(self, service: str = "service") -> int:
+        stream_id = self.machine.streams.open(service)
+        assert stream_id is not None
+        return stream_id
+
+    def send(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
+        """Send as much as goes, now and whenever more goes; then end the stream if told so."""
+        self.unsent[stream_id] = (self.unsent.get(stream_id, (b"", end))[0] + data, end)
+        self.flush(stream_id)
+
+    def flush(self, stream_id: int) -> None:
+        data, end = self.unsent.get(stream_id, (b"", False))
+        data = data[self.machine.streams.send(stream_id, data) :]
+        self.unsent[stream_id] = (data, end)
+        if end and not data:
+            self.machine.streams.end(stream_id)
+
     def tell(self) -> bool:
         told = False
         while (event := self.machine.next_event()) is not None:
             told = True
             self.seen.add(type(event).__name__)
+            if isinstance(event, StreamWritable):
+                self.flush(event.stream_id)
             if not isinstance(event, StreamDataReceived):
                 self.events.append(event)
             else:
