@@ -106,7 +106,7 @@ class _Demonstration:
         process = machine.popen(
             [
                 *(sys.executable, "-m", "twisted_p2p.cli", "--json", "--no-lan"),
-                *("--identity", str(self.folder / f"{name.split()[0]}.pem")),
+                *("--identity", str(self.folder / f"{name.split(maxsplit=1)[0]}.pem")),
                 *("--tracker", f"{place.tracker_host}:{place.tracker_port}"),
                 *words,
             ],

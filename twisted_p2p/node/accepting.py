@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from attrs import define
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from zope.interface import implementer
 
 from ..addresses import PeerAddress
@@ -15,8 +15,11 @@ from ..identity.peer_id import PeerID
 from ..identity.record import AddressPolicy
 from ..rendezvous.offer import Refusal
 
-_MOST_LISTED = 24
+_MOST_LISTED = 16
 """Peers that a record has room to list; with more, a node tells its addresses by its answers."""
+
+_ROOM_FOR_NAMES = 256
+"""Bytes that the names of services take in a record; the rest of them is not listed."""
 
 
 @implementer(IListeningPort)
@@ -87,26 +90,35 @@ class Listeners:
             return None
         return Refusal.NOT_ALLOWED
 
-    def build_protocol(self, address: PeerAddress) -> IProtocol:
-        """Return the protocol for a stream that a peer opened.
+    def factory_for(self, peer_id: PeerID, service: str) -> IProtocolFactory:
+        """Return the factory for a stream that a peer opens.
 
         :raises UnknownService: when nobody listens for it.
-        :raises PeerRefused: when the peer may not have it, or the factory refuses it.
+        :raises PeerRefused: when the peer may not have it.
         """
-        listener = self._by_service.get(address.service)
+        listener = self._by_service.get(service)
         if listener is None:
             raise UnknownService
-        if not listener.admits(PeerID(address.peer_id)):
+        if not listener.admits(peer_id):
             raise PeerRefused
-        protocol = listener.factory.buildProtocol(address)
-        if protocol is None:
-            raise PeerRefused
-        return protocol
+        return listener.factory
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether this node accepts no connections."""
+        return not self._by_service
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The names of all services."""
-        return tuple(self._by_service)
+        """The names of the services, as many as a record has room for."""
+        named: list[str] = []
+        room = _ROOM_FOR_NAMES
+        for service in self._by_service:
+            room -= len(service.encode()) + 8
+            if room < 0:
+                break
+            named.append(service)
+        return tuple(named)
 
     def address_policy(self) -> tuple[AddressPolicy, frozenset[PeerID]]:
         """Return who learns this node's addresses by an introduction, and whom that lists."""

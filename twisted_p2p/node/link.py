@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..addresses import DatagramPath, Path
 from ..connection.quic_connection import PeerConnection
 from ..connection.quic_router import QUICRouter
-from ..errors import P2PError
 from ..identity.peer_id import PeerID
 from ..interfaces import IPeerConnection
 from ..rendezvous.session import PeerSession
@@ -24,13 +25,24 @@ class LinkOwner(Protocol):
     def link_up(self, link: PeerLink) -> None:
         """Take note that the peer is authenticated: streams can be opened."""
 
-    def link_down(self, link: PeerLink, error: P2PError) -> None:
-        """Take note, once, that the link is of no more use."""
+    def link_down(self, link: PeerLink, reason: Failure) -> None:
+        """Take note, once, that the link is of no more use; its streams have been told."""
+
+    def factory_for(self, peer_id: PeerID, service: str) -> IProtocolFactory:
+        """Return the factory for a stream that the peer opens.
+
+        :raises UnknownService: when nobody listens for it.
+        :raises PeerRefused: when the peer may not have it.
+        """
 
 
 @implementer(IPeerConnection)
 class PeerLink:
-    """A session and the QUIC connection that it carries."""
+    """A session and the QUIC connection that it carries.
+
+    The one who dialled is the QUIC client and begins with the first authenticated check; the
+    other one waits for its first packet, along authenticated paths alone.
+    """
 
     def __init__(
         self,
@@ -43,7 +55,6 @@ class PeerLink:
         """Take a session; ``connect`` makes the connection once a path is authenticated."""
         self.elapsed = 0.0
         """Seconds from the dial or the offer until the peer was authenticated."""
-        self.is_up = False
         self._session = session
         self._router = router
         self._connect = connect
@@ -51,4 +62,105 @@ class PeerLink:
         self._connection: PeerConnection | None = None
         self._is_down = False
         session.owner = self
-        session.when_closed(self._forget_route)
+        session.when_closed(self._session_closed)
+
+    @property
+    def peer_id(self) -> PeerID:
+        """The peer; verified once the link is up."""
+        return self._session.peer_id
+
+    @property
+    def path(self) -> Path | None:
+        """The live path, or None once there is none."""
+        return self._session.path
+
+    @property
+    def strategy(self) -> str:
+        """How the two came together."""
+        return self._session.strategy
+
+    @property
+    def is_initiator(self) -> bool:
+        """Whether this side dialled."""
+        return self._session.is_initiator
+
+    def open_stream(self, service: str, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Open a stream on a link that is up; see `IPeerConnection.open_stream`."""
+        assert self._connection is not None
+        return self._connection.open_stream(service, factory)
+
+    def ping(self) -> Deferred[float]:
+        """Return a Deferred of the seconds that the peer's answer takes, on a link that is up."""
+        assert self._connection is not None
+        return self._connection.ping()
+
+    def close(self) -> None:
+        """End the connection and every stream on it; harmless when it has ended."""
+        if self._connection is None:
+            self._session.close()
+        else:
+            self._connection.close()
+
+    def datagram_received(self, data: bytes) -> None:
+        """Take a QUIC datagram that was routed here."""
+        if self._connection is not None:
+            self._connection.datagram_received(data)
+
+    # What the session tells.
+
+    def path_authenticated(self, session: PeerSession, path: DatagramPath) -> None:
+        """Let the connection be reached along this path; begin it with the first one."""
+        if self.is_initiator:
+            self._router.allow_path(path, self)
+        else:
+            self._router.expect_initial(path, self)
+        if self._connection is None:
+            self._connection = self._connect(self)
+
+    def path_changed(self, session: PeerSession) -> None:
+        """Tell the streams, and QUIC, which may be waiting for its timers."""
+        if self._connection is not None:
+            self._connection.path_changed(session.path)
+
+    def _session_closed(self) -> None:
+        error = self._session.error or ConnectionDone()
+        if self._connection is not None:
+            self._connection.abandon(error)
+        self._go_down(Failure(error))
+        self._router.forget(self)
+
+    def _go_down(self, reason: Failure) -> None:
+        if not self._is_down:
+            self._is_down = True
+            self._owner.link_down(self, reason)
+
+    # What the connection asks and tells.
+
+    def send_datagram(self, connection: PeerConnection, data: bytes) -> None:
+        """Send along the live path."""
+        self._session.send(data)
+
+    def connection_id_issued(self, connection: PeerConnection, connection_id: bytes) -> None:
+        """Route packets with this connection ID here."""
+        self._router.add_connection_id(connection_id, self)
+
+    def connection_id_retired(self, connection: PeerConnection, connection_id: bytes) -> None:
+        """Route packets with this connection ID here no longer."""
+        self._router.remove_connection_id(connection_id, self)
+
+    def connection_authenticated(self, connection: PeerConnection) -> None:
+        """Tell the owner that the link is up."""
+        self.elapsed = self._session.now - self._session.started_at
+        self._owner.link_up(self)
+
+    def stream_requested(self, connection: PeerConnection, service: str) -> IProtocolFactory:
+        """Ask the owner for the factory of a service."""
+        return self._owner.factory_for(self.peer_id, service)
+
+    def connection_lost(self, connection: PeerConnection, reason: Failure) -> None:
+        """Tell the owner that the link is down; the path stays until the peer knows it too."""
+        self._go_down(reason)
+
+    def connection_forgotten(self, connection: PeerConnection) -> None:
+        """Let the path go."""
+        self._session.close()

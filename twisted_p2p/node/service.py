@@ -9,12 +9,15 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ..addresses import HostPort, Path
-from ..datagram.shared_socket import SharedSocket, local_address_towards
+from ..addresses import DatagramPath, HostPort, Path
+from ..connection.quic_connection import PeerConnection
+from ..connection.quic_router import QUICRouter
+from ..errors import NoPath
 from ..identity.keys import IdentityKey
 from ..identity.peer_id import PeerID
 from ..identity.record import PeerRecord
@@ -22,9 +25,16 @@ from ..identity.sequence import RisingSequence
 from ..interfaces import IPeerConnection, IPeerNode
 from ..rendezvous.gathering import LocalCandidates, interface_addresses
 from ..rendezvous.introduction import Rendezvous
+from ..rendezvous.session import PeerSession
 from ..rendezvous.session_table import SessionTable
+from ..tracker.client import Trackers
 from .accepting import Listeners
-from .dialing import Connections
+from .dialing import Links
+from .link import LinkOwner, PeerLink
+from .sockets import NodeSockets
+
+RECORD_LIFETIME = 300
+"""Seconds for which a record of ours is good; the tracker decides how often it is refreshed."""
 
 
 @frozen
@@ -42,7 +52,7 @@ class Pong:
 class P2PNode(Service):
     """One identity's presence among its peers: registered with trackers, dialling and dialled.
 
-    Works while it is started; a node that was stopped is not started again.
+    It works while it is started; a node that was stopped is not started again.
     """
 
     name = "p2pnode"
@@ -60,9 +70,185 @@ class P2PNode(Service):
     ) -> None:
         """Prepare a node.
 
-        :param reactor: provides `IReactorTime`, `IReactorUDP` and, for trackers by name,
-            `IReactorPluggableNameResolver`.
+        :param reactor: provides `IReactorTime`, `IReactorUDP` and, for trackers that are given by
+            name, `IReactorPluggableNameResolver`.
         :param trackers: pairs ``(host, port)``; see also `add_tracker`.
         :param port: the UDP port, 0 for any that is free.
         :param interfaces: returns the IP addresses of this host, as text.
+        :param random_bytes: returns so many unforeseeable bytes.
+        :param wall_clock: returns seconds; a wrong clock is no harm.
         """
+        self.peer_id = identity.peer_id
+        self._reactor = reactor
+        self._identity = identity
+        self._random_bytes = random_bytes
+        self._router: QUICRouter[PeerLink] = QUICRouter()
+        self._candidates = LocalCandidates(interfaces)
+        self._listeners = Listeners(identity.peer_id, self._describe_anew)
+        self._sockets = NodeSockets(reactor, port)
+        sequence = RisingSequence(wall_clock)
+        self._trackers = Trackers(
+            reactor,
+            identity,
+            send=self._sockets.send,
+            sockets=lambda: self._sockets.addresses,
+            describe=self._describe,
+            next_sequence=sequence.next,
+            random_bytes=random_bytes,
+        )
+        self._sessions = SessionTable(
+            reactor,
+            candidates=self._candidates,
+            send=self._sockets.send,
+            local_address=self._sockets.local_address,
+            random_bytes=random_bytes,
+        )
+        self._rendezvous = Rendezvous(
+            reactor,
+            identity,
+            introducer=self._trackers,
+            sessions=self._sessions,
+            candidates=self._candidates,
+            next_sequence=sequence.next,
+            random_bytes=random_bytes,
+            refusal_for=self._listeners.refusal_for,
+            on_offered=self._offered,
+        )
+        self._links = Links(
+            self._rendezvous.dial,
+            self._make_link,
+            self._listeners.factory_for,
+            self._trackers.succeeded,
+        )
+        self._trackers.handed_over = self._rendezvous.handed_over
+        self._trackers.observed = self._candidates.observed
+        for tracker in trackers:
+            self.add_tracker(tracker)
+
+    # The service.
+
+    def startService(self) -> None:
+        """Open the sockets and begin to register.
+
+        :raises PortInUse: when another program has the port.
+        """
+        super().startService()
+        self._sockets.start(stun=self._stun_received, quic=self._quic_received)
+        self._candidates.refresh(self._sockets.addresses)
+        self._trackers.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Close all connections, unregister and close the sockets."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await gatherResults([self._links.close(), self._trackers.stop()])
+        # In this turn of the reactor the connections still tell their peers.
+        await deferLater(self._reactor, 0)
+        self._sessions.close()
+        self._listeners.close()
+        await self._sockets.stop()
+
+    @property
+    def udp_port(self) -> int:
+        """The UDP port, since the node was started."""
+        return self._sockets.addresses[0].port
+
+    def add_tracker(self, tracker: HostPort) -> None:
+        """Register with another tracker too; ``(host, port)``.  One known already is no matter."""
+        self._trackers.add(HostPort(*tracker))
+
+    def when_ready(self) -> Deferred[None]:
+        """Return a Deferred that fires once this node can be reached: a tracker knows it.
+
+        It fails with `TrackerUnreachable` when every tracker has been tried in vain.
+        """
+        return self._trackers.when_registered()
+
+    # What users ask.
+
+    def connect(self, peer_id: str, service: str, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Open a stream; see `IPeerNode.connect`."""
+        return Deferred.fromCoroutine(self._connect(PeerID(peer_id), service, factory))
+
+    async def _connect(self, peer_id: PeerID, service: str, factory: IProtocolFactory) -> IProtocol:
+        link = await self._links.link_to(peer_id)
+        return await link.open_stream(service, factory)
+
+    def listen(
+        self, service: str, factory: IProtocolFactory, allow: Collection[str] | None = None
+    ) -> Deferred[IListeningPort]:
+        """Accept streams; see `IPeerNode.listen`."""
+        return Deferred.fromCoroutine(self._listen(service, factory, allow))
+
+    async def _listen(
+        self, service: str, factory: IProtocolFactory, allow: Collection[str] | None
+    ) -> IListeningPort:
+        listener = self._listeners.add(service, factory, allow)
+        try:
+            await self.when_ready()
+        except BaseException:
+            await listener.stopListening()
+            raise
+        return listener
+
+    def ping(self, peer_id: str) -> Deferred[Pong]:
+        """Measure a round trip to a peer; fails as `connect` does."""
+        return Deferred.fromCoroutine(self._ping(PeerID(peer_id)))
+
+    async def _ping(self, peer_id: PeerID) -> Pong:
+        link = await self._links.link_to(peer_id)
+        round_trip = await link.ping()
+        presence = await self._trackers.look_up(peer_id)
+        if link.path is None:
+            raise NoPath
+        return Pong(round_trip, link.path, presence.accepting)
+
+    def connection_with(self, peer_id: str) -> IPeerConnection | None:
+        """Return the live connection with a peer, or None."""
+        return self._links.live(PeerID(peer_id))
+
+    # How the parts are joined.
+
+    def _stun_received(self, data: bytes, path: DatagramPath) -> None:
+        if not self._trackers.datagram_received(data, path):
+            self._sessions.stun_received(data, path)
+
+    def _quic_received(self, data: bytes, path: DatagramPath) -> None:
+        link = self._router.route(data, path)
+        if link is not None:
+            link.datagram_received(data)
+
+    def _offered(self, session: PeerSession) -> None:
+        self._links.offered(session)
+
+    def _make_link(self, session: PeerSession, owner: LinkOwner) -> PeerLink:
+        return PeerLink(session, router=self._router, connect=self._make_connection, owner=owner)
+
+    def _make_connection(self, link: PeerLink) -> PeerConnection:
+        return PeerConnection(
+            self._reactor,
+            is_client=link.is_initiator,
+            identity=self._identity,
+            peer_id=link.peer_id,
+            owner=link,
+        )
+
+    def _describe_anew(self) -> None:
+        self._trackers.record_changed()
+
+    def _describe(self, sequence: int, mapped_address: HostPort) -> bytes:
+        """Return this node's signed record."""
+        policy, listed = self._listeners.address_policy()
+        record = PeerRecord(
+            peer_id=self._identity.peer_id,
+            sequence=sequence,
+            lifetime=RECORD_LIFETIME,
+            accepting=not self._listeners.is_empty,
+            services=self._listeners.services,
+            addresses=(mapped_address,),
+            address_policy=policy,
+            listed_keys=tuple(peer.public_key for peer in listed),
+        )
+        return record.sign(self._identity)

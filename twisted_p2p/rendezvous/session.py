@@ -29,7 +29,6 @@ from twisted_p2p.ice.events import (
 from twisted_p2p.ice.filter import CandidateFilter
 from twisted_p2p.identity.peer_id import PeerID
 
-
 PATIENCE = 12.0
 """Seconds after which a session has no path, whatever it still waits for.
 
@@ -37,16 +36,13 @@ Longer than the checks of the first candidates take, as others may come with a l
 
 
 class SessionOwner(Protocol):
-    """Who is told what becomes of a session; every session ends exactly once."""
+    """Who is told which paths a session has."""
 
     def path_authenticated(self, session: PeerSession, path: DatagramPath) -> None:
         """Take note that the peer has shown its password along a path: data may flow there."""
 
     def path_changed(self, session: PeerSession) -> None:
         """Take note that `PeerSession.path` is another one."""
-
-    def session_ended(self, session: PeerSession, error: P2PError) -> None:
-        """Take note that there is no path, or no longer, and that nothing more is sent."""
 
 
 class PeerSession:
@@ -61,7 +57,7 @@ class PeerSession:
         is_initiator: bool,
         agent: ICEAgent,
         send: Callable[[bytes, DatagramPath], object],
-        local_address: Callable[[HostPort], HostPort],
+        local_address: Callable[[DatagramPath], HostPort],
     ) -> None:
         self.peer_id = peer_id
         self.session_id = session_id
@@ -74,6 +70,8 @@ class PeerSession:
         """Whether anything of the peer's was heard, by whatever way."""
         self.agent = agent
         self.owner: SessionOwner | None = None
+        self.error: P2PError | None = None
+        """Why there is no path, or no longer, once the session has failed."""
         self._send = send
         self._local_address = local_address
         self._when_closed: list[Callable[[], object]] = []
@@ -135,7 +133,7 @@ class PeerSession:
         path = self.datagram_path
         if path is None or self.is_closed:
             return None
-        local = self._local_address(path.remote)
+        local = self._local_address(path)
         return Path(self._kind(path, local), "udp", local, path.remote)
 
     def when_closed(self, callback: Callable[[], object]) -> None:
@@ -143,7 +141,7 @@ class PeerSession:
         self._when_closed.append(callback)
 
     def close(self) -> None:
-        """Send nothing more; the owner is not told, since it is the owner who closes."""
+        """Send nothing more, and call those who asked for it by `when_closed`."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -154,12 +152,10 @@ class PeerSession:
             callback()
 
     def fail(self, error: P2PError) -> None:
-        """Close the session and tell its owner why."""
-        if self.is_closed:
-            return
-        self.close()
-        if self.owner is not None:
-            self.owner.session_ended(self, error)
+        """Close the session because of an error."""
+        if not self.is_closed:
+            self.error = error
+            self.close()
 
     def _kind(self, path: DatagramPath, local: HostPort) -> PathKind:
         if ip_address(path.remote.host).is_private:

@@ -31,7 +31,7 @@ class SessionTable:
         *,
         candidates: LocalCandidates,
         send: Callable[[bytes, DatagramPath], object],
-        local_address: Callable[[HostPort], HostPort],
+        local_address: Callable[[DatagramPath], HostPort],
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self.dropped: Counter[str] = Counter()

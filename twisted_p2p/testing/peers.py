@@ -1,0 +1,23 @@
+"""Nodes on simulated hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted_p2p.addresses import HostPort
+from twisted_p2p.identity.keys import IdentityKey
+from twisted_p2p.node.service import P2PNode
+from twisted_p2p.testing.host import SimulatedHost
+
+
+def simulated_node(host: SimulatedHost, trackers: Iterable[HostPort], *, port: int = 0) -> P2PNode:
+    """Return a node, not yet started, that runs on a host and repeats from the host's seed."""
+    return P2PNode(
+        host.reactor,
+        IdentityKey.from_seed(host.random.randbytes(32)),
+        trackers=trackers,
+        port=port,
+        interfaces=lambda: host.addresses,
+        random_bytes=host.random.randbytes,
+        wall_clock=host.reactor.seconds,
+    )
