@@ -1,0 +1,1 @@
+The ``p2p`` command joins streams to stdin and stdout or to any Twisted endpoint (``listen``, ``connect``), measures round trips (``ping``), shows one's own peer ID (``id``), and demonstrates all of it (``demo``).

@@ -1,0 +1,1 @@
+``P2PNode``, ``PeerClientEndpoint``, ``PeerServerEndpoint`` and ``p2p:`` endpoint strings give any Twisted program encrypted, mutually authenticated, direct streams to peers that are named by their keys, through NATs on both sides.

@@ -1,0 +1,10 @@
+"""The example of the page on testing, collected as a test case of this suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from runpy import run_path
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
+
+AskerTests = run_path(str(EXAMPLES / "test_asker.py"))["AskerTests"]
