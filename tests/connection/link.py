@@ -34,6 +34,7 @@ class Side:
     events: list[ConnectionEvent] = field(factory=list)
     received: dict[int, bytearray] = field(factory=dict)
     consuming: bool = True
+    pieces: int = 0
     seen: set[str] = field(factory=set)
     unsent: dict[int, tuple[bytes, bool]] = field(factory=dict)
 
@@ -70,6 +71,7 @@ class Side:
             if not isinstance(event, StreamDataReceived):
                 self.events.append(event)
             else:
+                self.pieces += 1
                 self.received.setdefault(event.stream_id, bytearray()).extend(event.data)
                 if self.consuming:
                     self.machine.streams.consume(event.stream_id, len(event.data))

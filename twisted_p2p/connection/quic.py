@@ -53,6 +53,9 @@ from twisted_p2p.identity.peer_id import PeerID
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds from the beginning until the other side must be authenticated."""
 
+CLOSING_TIMEOUT = 10.0
+"""Seconds that the library may take, having ignored a command, to tell that it is closed."""
+
 UNPROVEN_LIMIT = 64 * 1024
 """Bytes that a responder takes between the TLS handshake and the initiator's proof."""
 
@@ -113,6 +116,7 @@ class QUICConnection:
         self._arrived: list[bytes] = []
         self._outgoing: Datagrams = []
         self._send_failures = 0
+        self._send_again: float | None = None
         self._pings = 0
         self._last_sent = now
         self._held: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -147,7 +151,7 @@ class QUICConnection:
         self._now = now
         self._absorb()
         if self._deadline is not None and self._deadline <= now:
-            self._fail(CloseCode.TIMED_OUT, "the peer was not authenticated in time")
+            self._time_out()
         if self._library is not None:
             self._guarded(self._library.handle_timer, now)
             self._drain(self._library)
@@ -155,11 +159,10 @@ class QUICConnection:
     def get_timer(self) -> float | None:
         """Return when `handle_timer` is wanted, or None once all is over."""
         self._absorb()
-        timer = None if self._library is None else self._library.get_timer()
-        if timer is None:
-            return self._deadline
-        timer = max(timer, self._last_sent + TIMER_GRANULARITY)
-        return timer if self._deadline is None else min(timer, self._deadline)
+        timers = [time for time in (self._deadline, self._send_again) if time is not None]
+        if self._library is not None and (timer := self._library.get_timer()) is not None:
+            timers.append(max(timer, self._last_sent + TIMER_GRANULARITY))
+        return min(timers, default=None)
 
     def datagrams_to_send(self, now: float) -> Datagrams:
         """Return the datagrams to send now, all to `VIRTUAL_PEER`."""
@@ -170,6 +173,7 @@ class QUICConnection:
             self._last_sent = now
         if self._state is _State.OPEN:
             self.streams.tell_writable()
+            self._watch_closing()
         return datagrams
 
     def next_event(self) -> ConnectionEvent | None:
@@ -249,15 +253,21 @@ class QUICConnection:
         if self._library is not None:
             try:
                 datagrams += self._library.datagrams_to_send(self._now)
-                self._send_failures = 0
+                self._send_failures, self._send_again = 0, None
             except Exception:
                 self._sending_failed()
         return datagrams
+
+    def _watch_closing(self) -> None:
+        """See to it that a library that takes no commands any more does say so in the end."""
+        if self._deadline is None and self._library is not None and self._library.is_closing:
+            self._deadline = self._now + CLOSING_TIMEOUT
 
     def _sending_failed(self) -> None:
         """Go on as if the datagrams were lost, for qh3 fails so once with some first flights."""
         self.dropped["send_failed"] += 1
         self._send_failures += 1
+        self._send_again = self._now + TIMER_GRANULARITY * 10
         if self._send_failures >= MOST_SEND_FAILURES:
             self._fail(CloseCode.INTERNAL_ERROR, "the QUIC library cannot send")
 
@@ -272,6 +282,12 @@ class QUICConnection:
             self.dropped["library_error"] += 1
             if self._state is not _State.HANDSHAKING:
                 self._fail(CloseCode.INTERNAL_ERROR, "the QUIC library failed")
+
+    def _time_out(self) -> None:
+        if self._state is _State.OPEN:
+            self._fail(CloseCode.INTERNAL_ERROR, "the QUIC library closed without a word")
+        else:
+            self._fail(CloseCode.TIMED_OUT, "the peer was not authenticated in time")
 
     def _handshake_completed(self, event: Any) -> None:
         if self._state is not _State.HANDSHAKING:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 from qh3.quic.configuration import QuicConfiguration
-from qh3.quic.connection import QuicConnection
+from qh3.quic.connection import QuicConnection, QuicConnectionError
 from qh3.tls import SignatureAlgorithm
 
 from twisted_p2p.addresses import HostPort
@@ -66,6 +66,10 @@ class QUICLibrary(Protocol):
     @property
     def connection_id(self) -> bytes:
         """The connection ID by which the first packets of the other side find this one."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it has ignored a command, since it is closed; its event for that is to come."""
 
     def connect(self, now: float) -> None:
         """Begin the handshake, as client."""
@@ -128,10 +132,8 @@ class QH3Connection:
         self.get_timer = self._connection.get_timer
         self.datagrams_to_send = self._connection.datagrams_to_send
         self.next_event = self._connection.next_event
-        self.send_stream_data = self._connection.send_stream_data
         self.send_buffer_size = self._connection.get_send_buffer_size
-        self.reset_stream = self._connection.reset_stream
-        self.stop_stream = self._connection.stop_stream
+        self.is_closing = False
 
     def connect(self, now: float) -> None:
         """Begin the handshake, as client."""
@@ -155,9 +157,30 @@ class QH3Connection:
         allowed = stream_id // 4 < self._connection.max_concurrent_bidi_streams
         return stream_id if allowed else None
 
+    def send_stream_data(
+        self, stream_id: int, data: bytes | memoryview, end_stream: bool = False
+    ) -> None:
+        """Queue data on a stream, which is opened by that if it is new."""
+        self._unless_closed(self._connection.send_stream_data, stream_id, data, end_stream)
+
+    def reset_stream(self, stream_id: int, error_code: int) -> None:
+        """Give up sending on a stream."""
+        self._unless_closed(self._connection.reset_stream, stream_id, error_code)
+
+    def stop_stream(self, stream_id: int, error_code: int) -> None:
+        """Ask the peer to send no more on a stream."""
+        self._unless_closed(self._connection.stop_stream, stream_id, error_code)
+
     def send_ping(self) -> None:
         """Send a packet that the peer must acknowledge, however long others have waited."""
-        self._connection.send_ping(0)
+        self._unless_closed(self._connection.send_ping, 0)
+
+    def _unless_closed(self, command: Callable[..., object], *arguments: object) -> None:
+        """Call the library, which raises from when the peer has closed it until it tells that."""
+        try:
+            command(*arguments)
+        except QuicConnectionError:
+            self.is_closing = True
 
     def close(self, error_code: int, reason: str) -> None:
         """Close the connection."""
