@@ -36,10 +36,14 @@ class JoinedEnd(Protocol):
         self.other, other.other = other, self
         for here, there in ((self, other), (other, self)):
             if here.lost is not None:
-                there._transport.loseConnection()
+                there.close()
             elif there.lost is None:
                 here._transport.registerProducer(there._transport, True)
                 there._transport.resumeProducing()
+
+    def close(self) -> None:
+        """Close this end in both directions, once what was written is sent."""
+        self._transport.loseConnection()
 
     def abort(self) -> None:
         """Close this end at once."""
@@ -74,7 +78,7 @@ class JoinedEnd(Protocol):
         self.lost = reason
         if self.other is not None and self.other.lost is None:
             self.other._transport.unregisterProducer()
-            self.other._transport.loseConnection()
+            self.other.close()
         if reason.check(ConnectionDone):
             self.closed.callback(None)
         else:

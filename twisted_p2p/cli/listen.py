@@ -26,9 +26,7 @@ from .streams import StreamEnd
 @click.argument("service")
 @click.option("--to", "target", metavar="ENDPOINT", help="A Twisted client endpoint string.")
 @click.option("--allow", multiple=True, metavar="PEER", help="A peer that may connect.")
-@click.option(
-    "--once", is_flag=True, help="Stop after one stream; without --to, that is always so."
-)
+@click.option("--once", is_flag=True, help="Stop after one stream, as without --to.")
 @click.pass_obj
 def command(
     options: Options, service: str, target: str | None, allow: tuple[str, ...], once: bool

@@ -49,7 +49,10 @@ class _TrackerType(click.ParamType[HostPort]):
     "--port", type=click.IntRange(0, 65535), default=0, help="The UDP port.  [default: any]"
 )
 @click.option(
-    "--no-lan", is_flag=True, expose_value=False, help="Do not look for peers on the local network."
+    "--no-lan",
+    is_flag=True,
+    expose_value=False,
+    help="Do not look for peers on the local network.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
 @click.option("-v", "--verbose", is_flag=True, help="Write the log to stderr.")

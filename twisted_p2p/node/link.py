@@ -119,7 +119,7 @@ class PeerLink:
 
     def path_changed(self, session: PeerSession) -> None:
         """Tell the streams, and QUIC, which may be waiting for its timers."""
-        if self._connection is not None:
+        if self._connection is not None and self._connection.path != session.path:
             self._connection.path_changed(session.path)
 
     def _session_closed(self) -> None:
