@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import pairwise
 from random import Random
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.ice.world import INITIATOR, RESPONDER, make_agent
@@ -179,6 +180,15 @@ class ChecksOfOurs(AgentCase):
         for number, (time, _, _) in enumerate(log):
             self.assertAlmostEqual(time, number * 0.02)
 
+    def test_go_to_every_address_once_before_any_is_repeated(self) -> None:
+        self.start(remote=False)
+        for preference in (4, 3, 2, 1):
+            candidate = remote_candidate(HostPort(f"11.0.2.{preference}", 4000), preference)
+            alike = evolve(candidate, foundation="alike")
+            self.agent.add_remote_candidate(alike, 0.0)
+        hosts = [path.remote.host for _, _, path in self.pass_time(0.07)]
+        self.assertEqual(hosts, ["11.0.2.4", "11.0.2.3", "11.0.2.2", "11.0.2.1"])
+
     def test_to_silent_addresses_are_ten_each_and_paced(self) -> None:
         self.start(remote=False)
         self.agent.add_local_candidate(
@@ -217,6 +227,16 @@ class ChecksOfOurs(AgentCase):
         self.assertEqual(self.events(), [])
         self.pass_time(0.2)
         self.assertIsInstance(self.events()[0], ConnectivityFailed)
+
+    def test_to_worse_candidates_end_when_one_is_selected(self) -> None:
+        self.start(controlling=False)
+        self.agent.add_remote_candidate(remote_candidate(HostPort("11.0.2.9", 1), 1), self.now)
+        self.agent.add_remote_candidate(remote_candidate(HostPort("11.0.2.8", 1), 2), self.now)
+        check = self.pass_time(0.03)[0][1]
+        self.receive(self.answer(check))
+        self.receive(self.nomination(1))
+        remotes = {path.remote for _, _, path in self.pass_time(20.0)}
+        self.assertEqual(remotes, {REMOTE})
 
     def test_worse_candidates_than_the_selected_one_are_left_alone(self) -> None:
         self.start(controlling=False)
@@ -495,6 +515,21 @@ class Roles(AgentCase):
             self.assertEqual(check.get(ICE_CONTROLLED), ours if controlling else None)
             self.assert_dropped()
 
+    def test_of_equals_the_receiver_controls(self) -> None:
+        for controlling in (True, False):
+            self.start(controlling=controlling, tie_breaker=100)
+            self.receive(self.request(controlling=controlling, tie_breaker=100))
+            self.assertTrue(self.agent.controlling)
+
+    def test_who_gives_way_forgets_its_own_nominations(self) -> None:
+        self.start(tie_breaker=50)
+        ((check, _),) = self.sent()
+        self.receive(self.answer(check))  # upon which we nominate, with number 1
+        extra = ((USE_CANDIDATE, True), (NOMINATION, 1))
+        self.receive(self.request(*extra, controlling=True, tie_breaker=100))
+        self.assertFalse(self.agent.controlling)
+        self.assertEqual(self.agent.selected_path, PATH)
+
     def test_a_conflict_that_the_peer_finds_makes_us_give_way_and_try_again(self) -> None:
         self.start()
         ((check, _),) = self.sent()
@@ -568,6 +603,17 @@ class Agreement(AgentCase):
         self.assertIsNone(self.agent.selected_path)
         self.receive(self.answer(check))
         self.assertEqual(self.agent.selected_path, PATH)
+
+    def test_the_selected_pair_is_never_forgotten_for_newer_addresses(self) -> None:
+        self.start(controlling=False, remote=False)
+        self.receive(self.nomination(1))
+        check = self.sent()[-1][0]
+        self.receive(self.answer(check))
+        self.assertEqual(self.agent.selected_path, PATH)
+        for port in range(1, 21):
+            self.now += 1.0
+            self.receive(self.request(), DatagramPath(SOCKET, HostPort("11.0.6.6", port)))
+        self.assertTrue(self.agent.is_authenticated(PATH))
 
     def test_a_peer_in_the_controlled_role_cannot_nominate(self) -> None:
         self.start()

@@ -186,7 +186,6 @@ class Checklist:
             pair
             for pair in self.pairs.values()
             if pair.remote.candidate_type is CandidateType.PEER_REFLEXIVE
-            and pair.remote.address not in self._remote
         ]
         if len(learned) < self._max_peer_reflexive:
             return True
