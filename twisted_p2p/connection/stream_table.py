@@ -327,7 +327,7 @@ class StreamTable:
         try:
             size = read(stream, data)
         except MalformedMessage as error:
-            stream.preface, stream.discarding = None, True
+            stream.preface = None
             if stream.opened_here:
                 self._fail(CloseCode.PROTOCOL_ERROR, str(error))
             else:
@@ -365,7 +365,7 @@ class StreamTable:
             self._reset(stream)
         elif not stream.discarding:
             self._emit(StreamAccepted(stream.stream_id))
-            self._confirm(stream)
+        self._confirm(stream)
         return size
 
     def _gather(self, stream: _Stream, data: bytes) -> None:
