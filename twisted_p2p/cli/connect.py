@@ -47,8 +47,9 @@ def command(options: Options, peer: str, service: str, source: str | None) -> Ex
 
 async def open_stream(reporter: Reporter, node: IPeerNode, peer_id: str, service: str) -> StreamEnd:
     """Return a connected stream to a peer's service; fails as `IPeerNode.connect` does."""
-    end = StreamEnd(reporter, node, "connected")
+    end = StreamEnd(reporter, node)
     await node.connect(peer_id, service, Factory.forProtocol(lambda: end))
+    end.announce("connected")
     return end
 
 

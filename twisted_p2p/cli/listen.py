@@ -64,16 +64,32 @@ class _Accepting(Factory):
     def __init__(self, reporter: Reporter, node: P2PNode, *, only_one: bool) -> None:
         self._reporter = reporter
         self._node = node
-        self._free = 1 if only_one else None
+        self._only_one = only_one
+        self._has_one = False
         self.streams: DeferredQueue[StreamEnd] = DeferredQueue()
 
     def buildProtocol(self, addr: object) -> StreamEnd | None:
         """Return the end for a new stream, or None to refuse it."""
-        if self._free == 0:
+        if self._only_one and self._has_one:
             return None
-        if self._free is not None:
-            self._free -= 1
-        return StreamEnd(self._reporter, self._node, "accepted", self.streams.put)
+        self._has_one = True
+        return _AcceptedEnd(self._reporter, self._node, self.streams)
+
+
+class _AcceptedEnd(StreamEnd):
+    """Puts itself into a queue once it is connected."""
+
+    def __init__(
+        self, reporter: Reporter, node: P2PNode, streams: DeferredQueue[StreamEnd]
+    ) -> None:
+        super().__init__(reporter, node)
+        self._streams = streams
+
+    def connectionMade(self) -> None:
+        """Announce the stream and hand it on."""
+        super().connectionMade()
+        self.announce("accepted")
+        self._streams.put(self)
 
 
 async def _join(stream: StreamEnd, endpoint: IStreamClientEndpoint, reporter: Reporter) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -20,18 +19,11 @@ from .reporting import Reporter
 class StreamEnd(JoinedEnd):
     """The end that leads to a peer; it tells the user what becomes of the stream."""
 
-    def __init__(
-        self,
-        reporter: Reporter,
-        node: IPeerNode,
-        opened: Literal["connected", "accepted"],
-        on_open: Callable[[StreamEnd], object] = lambda end: None,
-    ) -> None:
+    def __init__(self, reporter: Reporter, node: IPeerNode) -> None:
         super().__init__()
-        self._on_open = on_open
         self._reporter = reporter
         self._node = node
-        self._opened = opened
+        self._is_announced = False
 
     @property
     def peer(self) -> PeerAddress:
@@ -39,25 +31,26 @@ class StreamEnd(JoinedEnd):
         address: PeerAddress = self._transport.getPeer()
         return address
 
-    def connectionMade(self) -> None:
+    def announce(self, opened: Literal["connected", "accepted"]) -> None:
         """Say with whom, over which path and how fast."""
-        super().connectionMade()
         peer = self.peer
         connection = self._node.connection_with(peer.peer_id)
+        self._is_announced = True
         self._reporter.event(
-            f"{self._opened}: {peer.peer_id} for {peer.service}, {_in_words(connection.path)}, "
+            f"{opened}: {peer.peer_id} for {peer.service}, {_in_words(connection.path)}, "
             f"in {connection.elapsed * 1000:.0f} ms",
-            self._opened,
+            opened,
             peer=peer.peer_id,
             service=peer.service,
             path=_as_dict(connection.path),
             elapsed_ms=round(connection.elapsed * 1000, 3),
             strategy=connection.strategy,
         )
-        self._on_open(self)
 
     def path_changed(self, path: Path | None) -> None:
         """Say which path is used from now on."""
+        if not self._is_announced:
+            return
         self._reporter.event(
             f"path changed: {_in_words(path)}",
             "path_changed",
@@ -67,13 +60,14 @@ class StreamEnd(JoinedEnd):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Say how much went each way."""
-        self._reporter.event(
-            f"closed: {self.bytes_sent} bytes sent, {self.bytes_received} bytes received",
-            "closed",
-            peer=self.peer.peer_id,
-            bytes_sent=self.bytes_sent,
-            bytes_received=self.bytes_received,
-        )
+        if self._is_announced:
+            self._reporter.event(
+                f"closed: {self.bytes_sent} bytes sent, {self.bytes_received} bytes received",
+                "closed",
+                peer=self.peer.peer_id,
+                bytes_sent=self.bytes_sent,
+                bytes_received=self.bytes_received,
+            )
         super().connectionLost(reason)
 
 
