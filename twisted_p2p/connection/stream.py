@@ -214,7 +214,7 @@ class PeerStream:
 
     def stop_arrived(self) -> None:
         """Take it that the peer wants no more data."""
-        unsent = not self._write_ended and (self._outgoing or self._producer is not None)
+        unsent = bool(self._outgoing) or self._producer is not None
         tell = not self._write_ended and not self.disconnecting
         self._write_ended = self._delivered = True
         self._drop_outgoing()
