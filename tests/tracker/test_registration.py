@@ -804,3 +804,27 @@ class UntrustedTests(RegistrationTestCase):
         node.do(node.machine.start)
         self.world.reply(node, Unregistered())
         self.assertIs(node.state, State.WAITING)
+
+
+class HurryingTests(RegistrationTestCase):
+    def test_a_node_that_waits_for_its_turn_registers_at_once_when_told_to(self) -> None:
+        node = self.world.started()
+        self.world.is_tracker_up = False
+        self.world.run(100)
+        self.world.is_tracker_up = True
+        self.world.restart_tracker()
+        while node.state is not State.SPREADING:
+            self.world.run(0.1)
+        node.do(node.machine.start)
+        self.world.run(4 * ONE_WAY)
+        self.assertIs(node.state, State.REGISTERED)
+
+    def test_a_node_that_was_put_off_is_told_so_again(self) -> None:
+        node = self.world.add()
+        self.world.is_tracker_up = False
+        node.do(node.machine.start)
+        self.world.reply(node, failure(TOO_MANY, retry_after_ms=30_000))
+        sent = len(self.world.sent)
+        node.do(node.machine.start)
+        self.assertEqual(len(node.told(RegistrationFailed)), 2)
+        self.assertEqual(len(self.world.sent), sent)

@@ -140,8 +140,8 @@ class Trackers:
     def when_registered(self) -> Deferred[None]:
         """Return a Deferred that fires once a tracker knows this node as it is now.
 
-        It fails with `TrackerUnreachable` or `TrackerBusy` when the next attempt at each of them
-        has failed; the node goes on trying.
+        It fails with `TrackerUnreachable` or `TrackerBusy` when an attempt at each of them, made
+        now, has failed; the node goes on trying.
         """
         return first_success(
             self._reactor, [client.when_registered() for client in self._clients()]

@@ -128,7 +128,9 @@ class Enrolment:
 
     def hurry(self, now: float) -> None:
         """Register at once unless that is under way, or the tracker does not want it."""
-        if self.state in (State.IDLE, State.SILENT, State.SPREADING):
+        if self.state is State.WAITING:
+            self._events.append(RegistrationFailed(self.refusal))
+        elif self.state in (State.IDLE, State.SILENT, State.SPREADING):
             self._turn = 0.0
             self._register(now)
 
@@ -174,11 +176,11 @@ class Enrolment:
         elif self.state in (State.REGISTERING, State.REGISTERED, State.SILENT):
             self._fall_silent(error, now)
 
-    def close(self, now: float) -> None:
-        """End the registration, if there is one."""
+    def close(self, refusal: P2PError, now: float) -> None:
+        """End the registration, if there is one; later requests get this refusal."""
         if self.state in (State.LEAVING, State.CLOSED):
             return
-        self.refusal = TrackerUnreachable("This node is stopping.")
+        self.refusal = refusal
         self._clear_timers()
         self._stop_errand()
         self._rounds = 0

@@ -49,9 +49,6 @@ QUIET = RetransmissionSchedule(1.0, 3, 2)
 LEAVING = RetransmissionSchedule(0.25, 3, 4)
 """Sent at 0, 0.25 and 0.75 s, given up at 1.75: a program that ends does not wait for long."""
 
-ON_A_STREAM = RetransmissionSchedule(5.0, 1, 1)
-"""A stream sends again by itself (RFC 8489, section 6.2.2), and is given up as early."""
-
 
 class _Dropped(Exception):
     """A datagram is not taken; the text is the reason that is counted."""
@@ -95,7 +92,7 @@ class TrackerExchange(Generic[ContextT]):
             self.path,
             now,
             context=_Sent(request.method, context),
-            schedule=ON_A_STREAM if self._on_a_stream else schedule,
+            schedule=_once(schedule) if self._on_a_stream else schedule,
         )
         return transaction_id
 
@@ -145,6 +142,11 @@ class TrackerExchange(Generic[ContextT]):
             # Only the tracker itself knew the transaction ID, so nothing better will come.
             return sent.context, Failure(sent.method, ErrorCode(BAD_REQUEST))
         return sent.context, _shortened(response) if isinstance(response, Introduced) else response
+
+
+def _once(schedule: RetransmissionSchedule) -> RetransmissionSchedule:
+    """Return the schedule for a stream, which sends again by itself: given up just as early."""
+    return RetransmissionSchedule(sum(schedule.waits), 1, 1)
 
 
 def _shortened(told: AddressesT) -> AddressesT:

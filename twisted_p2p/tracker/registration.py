@@ -87,9 +87,12 @@ class TrackerRegistration:
     # Commands.
 
     def start(self, now: float) -> None:
-        """Begin to register; `PathWanted` follows, and in the end `NodeRegistered`."""
-        if self.state is State.IDLE:
-            self._enrolment.hurry(now)
+        """Begin to register; `PathWanted` follows, and in the end `NodeRegistered`.
+
+        Later it hurries: a node that would try again by itself after a while tries now, and one
+        that the tracker put off is told so again.
+        """
+        self._enrolment.hurry(now)
 
     def path_found(self, path: DatagramPath, now: float) -> None:
         """Take the way to the tracker that `PathWanted` asked for."""
@@ -136,14 +139,15 @@ class TrackerRegistration:
         return self._submit(Proof.TOKEN, lambda token: Answer(own, token, key, box, accepting), now)
 
     def cancel(self, number: int) -> None:
-        """Want no event any more about a look-up, introduction or answer."""
+        """Give up a look-up, introduction or answer; no event but one that is due already."""
         self._requests.cancel(number)
 
     def close(self, now: float) -> None:
-        """End the registration, if there is one, and all requests; `NodeLeft` follows."""
-        self._enrolment.close(now)
-        requests = (*self._requests.under_way(), *self._requests.waiting(*Proof))
-        self._requests.fail(requests, self._enrolment.refusal)
+        """End the registration, if there is one, and all requests; `NodeLeft` is the last event."""
+        error = TrackerUnreachable("This node is stopping.")
+        self._requests.fail(self._requests.under_way(), error)
+        self._requests.fail(self._requests.waiting(*Proof), error)
+        self._enrolment.close(error, now)
 
     # The five names.
 

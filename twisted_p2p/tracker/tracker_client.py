@@ -65,7 +65,7 @@ class TrackerClient:
         self._driver: MachineDriver[TrackerEvent] = MachineDriver(
             reactor, self._machine, carrier.send, self._event
         )
-        self._finding: Deferred[None] | None = None
+        self._finding: Deferred[None] = succeed(None)
         self._is_finding = False
         self._answers: dict[int, Deferred[Any]] = {}
         self._until_registered: list[Deferred[None]] = []
@@ -84,7 +84,7 @@ class TrackerClient:
         return self._machine.state is State.REGISTERED
 
     def start(self) -> None:
-        """Begin to register, and stay registered until `stop`."""
+        """Begin to register, at once if that was put off, and stay so until `stop`."""
         self._machine.start(self._driver.now())
         self._driver.pump()
 
@@ -101,7 +101,8 @@ class TrackerClient:
     def when_registered(self) -> Deferred[None]:
         """Return a Deferred that fires once the tracker knows this node as it is now.
 
-        It fails with `TrackerUnreachable` or `TrackerBusy` when the next attempt does.
+        Unless it does already, or an attempt is under way, one is made now.  The Deferred fails
+        with `TrackerUnreachable` or `TrackerBusy` when that does; others follow by themselves.
         """
         if self._is_current:
             return succeed(None)
@@ -109,6 +110,7 @@ class TrackerClient:
             return fail(_stopped())
         waiting: Deferred[None] = Deferred(self._until_registered.remove)
         self._until_registered.append(waiting)
+        self.start()
         return waiting
 
     def record_changed(self) -> None:
@@ -187,15 +189,22 @@ class TrackerClient:
     def _event(self, event: TrackerEvent) -> None:
         if isinstance(event, PathWanted):
             self._find_path()
-        elif isinstance(event, RequestAnswered):
-            self._answers.pop(event.number).callback(event.response)
-        elif isinstance(event, RequestFailed):
-            self._answers.pop(event.number).errback(event.error)
+        elif isinstance(event, RequestAnswered | RequestFailed):
+            self._request_ended(event)
         elif isinstance(event, NodeLeft):
             self._left()
         else:
             self._registration_changed(event)
             self._on_event(self, event)
+
+    def _request_ended(self, event: RequestAnswered | RequestFailed) -> None:
+        answer = self._answers.pop(event.number, None)
+        if answer is None:
+            return  # it was cancelled after the end had come
+        if isinstance(event, RequestAnswered):
+            answer.callback(event.response)
+        else:
+            answer.errback(event.error)
 
     def _registration_changed(self, event: TrackerEvent) -> None:
         if isinstance(event, NodeRegistered):
@@ -211,8 +220,7 @@ class TrackerClient:
     def _left(self) -> None:
         self._has_left = True
         self._is_current = False
-        if self._finding is not None:
-            self._finding.cancel()
+        self._finding.cancel()
         self._driver.stop()
         self._carrier.close()
         for waiting in _take_all(self._until_registered):
