@@ -1,4 +1,4 @@
-"""The example of the page on testing, collected as a test case of this suite."""
+"""The examples of the page on testing, collected as test cases of this suite."""
 
 from __future__ import annotations
 
@@ -8,3 +8,4 @@ from runpy import run_path
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 
 AskerTests = run_path(str(EXAMPLES / "test_asker.py"))["AskerTests"]
+GreeterTests = run_path(str(EXAMPLES / "test_greeting.py"))["GreeterTests"]

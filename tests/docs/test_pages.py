@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from twisted_p2p.identity import record
 from twisted_p2p.identity.keys import SignatureLabel
 from twisted_p2p.rendezvous import offer
 from twisted_p2p.stun.attributes import AttributeType
-from twisted_p2p.tracker import attributes
+from twisted_p2p.tracker import attributes, streams
+from twisted_p2p.tracker.attributes import MAXIMUM_ADDRESSES
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS
 from twisted_p2p.tracker.memory_store import MemoryPeerStore
 from twisted_p2p.tracker.messages import REQUESTS
@@ -108,9 +110,19 @@ class TrackerPageTests(SynchronousTestCase):
         self.assertEqual(told, set(tracker.status()))
 
     def test_every_limit_is_there(self) -> None:
-        text = page("tracker")
-        for name, limit in attrs.asdict(DEFAULT_LIMITS).items():
-            self.assertIn(f"{limit:,}", text, name)
+        limits = Counter(attrs.astuple(DEFAULT_LIMITS))
+        limits += Counter(
+            (
+                MAXIMUM_ADDRESSES,
+                streams.CONNECTIONS_PER_ADDRESS,
+                streams.HANDSHAKE_TIME,
+                streams.REQUEST_TIME,
+                streams.IDLE_TIME,
+            )
+        )
+        table = page("tracker").partition("\nLimits\n")[2]
+        told = Counter(int(number.replace(",", "")) for number in re.findall(r"\b\d[\d,]*", table))
+        self.assertEqual(limits - told, Counter())
 
 
 class CommandPageTests(SynchronousTestCase):
