@@ -10,8 +10,8 @@ class ICESettings:
     """How one agent looks for a path and keeps it; all times are seconds."""
 
     pace: float = 0.02
-    """At least this long between two probes to addresses that never answered; also, half of it
-    is the least that RFC 8445, section 14.2, allows."""
+    """At least this long between two probes to addresses that never answered; RFC 8445, section
+    14.2, proposes 50 ms and forbids less than 5."""
 
     probe_gaps: tuple[float, ...] = (0.04, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.0, 2.5)
     """The times between the probes of a pair: ten probes in seven seconds.
