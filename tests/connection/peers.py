@@ -83,7 +83,7 @@ class Made(Factory):
         return protocol
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class Owner:
     """Owns one of the connections; hands out the factories of `services`."""
 

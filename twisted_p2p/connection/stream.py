@@ -288,10 +288,9 @@ class PeerStream:
             self.lose(failure_of(ConnectionDone()))
             return
         protocol.readConnectionLost()
+        self._finish_if_over()
         if self._carrier_lost is not None:
             self.lose(self._carrier_lost)
-        else:
-            self._finish_if_over()
 
     def _write(self) -> None:
         while self._hand_on() and not self._write_ended:
@@ -359,4 +358,4 @@ class PeerStream:
 
 def failure_of(error: Exception) -> Failure:
     """Return an error as Twisted hands it to protocols."""
-    return Failure(error)  # type: ignore[no-untyped-call]
+    return Failure(error)
