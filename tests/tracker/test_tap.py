@@ -21,7 +21,7 @@ from twisted_p2p.tracker.tap import DEFAULT_UDP, Options, makeService
 reactor: Any = real_reactor
 
 PROGRAMS = {
-    "twist": ["-m", "twisted"],
+    "twist": ["-m", "twisted", "--log-format=text"],
     "twistd": ["-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="],
 }
 FREE = [

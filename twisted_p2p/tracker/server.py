@@ -125,7 +125,7 @@ class TrackerServer(Service):
         """
         if self.running:
             return
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         try:
             for listener in self._udp:
                 self._bind(listener)
@@ -137,9 +137,9 @@ class TrackerServer(Service):
             raise
         self._log.info("p2ptracker serves {addresses}", addresses=", ".join(self.addresses()))
 
-    def stopService(self) -> Deferred[object]:
+    def stopService(self) -> Deferred[Any]:
         """Close everything; the Deferred fires when it is closed."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         self._driver.stop()
         self._stream_server.abort_all()
         closing: list[Deferred[Any]] = [socket.stop() for socket in self._sockets.values()]
@@ -150,7 +150,7 @@ class TrackerServer(Service):
 
     def addresses(self) -> list[str]:
         """Return every address that is served, with its use in front."""
-        hosts = [(use, port.getHost()) for use, port in self._ports]
+        hosts: list[tuple[str, Any]] = [(use, port.getHost()) for use, port in self._ports]
         return [
             *(f"udp {address}" for address in self._sockets),
             *(f"{use} {HostPort(host.host, host.port)}" for use, host in hosts),
@@ -206,11 +206,11 @@ class TrackerServer(Service):
 def local_hosts() -> list[str]:
     """Return the addresses of this host, but for those that need a scope."""
     ips = [ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
-    hosts = [ip.ip if ip.is_IPv4 else ip.ip[0] for ip in ips]
+    hosts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in ips]
     return [host for host in dict.fromkeys(hosts) if not host.startswith("fe80:")]
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException | None) -> str:
     """Return what the system says about an error, in its own words."""
     if isinstance(error, CannotListenError):
         error = error.socketError

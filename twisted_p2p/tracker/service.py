@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from typing import cast
 
 from twisted_p2p.addresses import DatagramPath
-from twisted_p2p.datagram.machine import Datagrams
+from twisted_p2p.datagram.machine import Address, Datagrams
 from twisted_p2p.errors import InvalidSignature, MalformedMessage
 from twisted_p2p.stun.attributes import (
     FINGERPRINT,
@@ -102,12 +103,12 @@ class TrackerService:
         )
         self._to_send: Datagrams = []
 
-    def receive_datagram(self, data: bytes, addr: DatagramPath, now: float) -> None:
+    def receive_datagram(self, data: bytes, addr: Address, now: float) -> None:
         """Take a datagram, or a frame of a stream; bad ones are counted and dropped."""
         self.bytes_in_total += len(data)
         self.handle_timer(now)
         try:
-            self._receive(data, addr, now)
+            self._receive(data, cast(DatagramPath, addr), now)
         except MalformedMessage:
             self.dropped["malformed"] += 1
         except _Dropped as dropped:

@@ -18,7 +18,7 @@ class _Text(Resource):
     isLeaf = True
 
     def __init__(self, content_type: str, content: Callable[[], str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._content_type = content_type
         self._content = content
 
@@ -43,7 +43,7 @@ def status_site(status: Status) -> Site:
     root.putChild(b"", _Text("text/plain; charset=utf-8", lambda: _page(status())))
     root.putChild(b"status.json", _Text("application/json", lambda: json.dumps(status()) + "\n"))
     root.putChild(b"healthz", _Text("text/plain; charset=utf-8", lambda: "ok\n"))
-    return _QuietSite(root)
+    return _QuietSite(root)  # type: ignore[no-untyped-call]
 
 
 def _page(status: dict[str, Any]) -> str:

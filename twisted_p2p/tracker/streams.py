@@ -141,7 +141,7 @@ class StreamServer(Factory):
         """Return the number of connections."""
         return len(self._streams)
 
-    def buildProtocol(self, addr: IAddress) -> NodeStream | None:
+    def buildProtocol(self, addr: IAddress | None) -> NodeStream | None:
         """Return the protocol for a connection, or None to refuse it."""
         if not isinstance(addr, IPv4Address | IPv6Address):
             self.aborted["not_ip"] += 1
@@ -176,6 +176,7 @@ class StreamServer(Factory):
     def closed(self, stream: NodeStream) -> None:
         """Forget a connection."""
         local = stream.path.local
+        assert isinstance(local, StreamSocket)
         del self._streams[local]
         self._networks[stream.network] -= 1
         if not self._networks[stream.network]:

@@ -91,7 +91,7 @@ def makeService(options: Options) -> IService:
 
     def listener(description: str) -> StreamListener:
         try:
-            endpoint = serverFromString(reactor, description)  # type: ignore[no-untyped-call]
+            endpoint = serverFromString(reactor, description)
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise SystemExit(f"p2ptracker: {description} is no server endpoint: {error}") from None
         return StreamListener(description, endpoint)
