@@ -21,6 +21,7 @@ from twisted_p2p.errors import PortInUse
 Receiver = Callable[[bytes, DatagramPath], object]
 
 _LARGEST_DATAGRAM = 8_192
+_RECEIVE_BUFFER = 1 << 20
 _REMEMBERED_PATHS = 4_096
 
 
@@ -75,6 +76,9 @@ class SharedSocket(DatagramProtocol):
         if ISystemHandle.providedBy(self._listening):
             # `write` of a real port checks the address four times before it calls this.
             handle: Any = self._listening.getHandle()
+            # Room for what arrives while this process does not get its turn; a system that
+            # allows less gives less.
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
             self._sendto = handle.sendto
         else:
             self._sendto = self._listening.write
@@ -136,9 +140,7 @@ class SharedSocket(DatagramProtocol):
         try:
             ours = _bound_ipv6_socket(self._interface, self._port)
         except OSError as error:
-            raise CannotListenError(  # type: ignore[no-untyped-call]
-                self._interface, self._port, error
-            ) from error
+            raise CannotListenError(self._interface, self._port, error) from error
         with ours:
             return reactor.adoptDatagramPort(
                 ours.fileno(), socket.AF_INET6, self, _LARGEST_DATAGRAM
