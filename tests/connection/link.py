@@ -36,7 +36,7 @@ class Side:
     consuming: bool = True
     pieces: int = 0
     seen: set[str] = field(factory=set)
-    unsent: dict[int, tuple[bytes, bool]] = field(factory=dict)
+    unsent: dict[int, tuple[Any, bool]] = field(factory=dict)
 
     def names(self) -> list[str]:
         return [type(event).__name__ for event in self.events]
@@ -51,12 +51,13 @@ class Side:
 
     def send(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
         """Send as much as goes, now and whenever more goes; then end the stream if told so."""
-        self.unsent[stream_id] = (self.unsent.get(stream_id, (b"", end))[0] + data, end)
+        waiting = self.unsent.get(stream_id, (b"", end))[0]
+        self.unsent[stream_id] = (bytes(waiting) + data, end)
         self.flush(stream_id)
 
     def flush(self, stream_id: int) -> None:
         data, end = self.unsent.get(stream_id, (b"", False))
-        data = data[self.machine.streams.send(stream_id, data) :]
+        data = memoryview(data)[self.machine.streams.send(stream_id, data) :]
         self.unsent[stream_id] = (data, end)
         if end and not data:
             self.machine.streams.end(stream_id)

@@ -26,7 +26,7 @@ class Recorder(Protocol):
     """Remembers what its transport told it."""
 
     def __init__(self) -> None:
-        self.received = b""
+        self._received = bytearray()
         self.log: list[str] = []
         self.reason: Any = None
 
@@ -34,11 +34,19 @@ class Recorder(Protocol):
         self.log.append("made")
 
     def dataReceived(self, data: bytes) -> None:
-        self.received += data
+        self._received += data
 
     def connectionLost(self, reason: Failure = None) -> None:  # type: ignore[assignment]
         self.log.append(f"lost {type(reason.value).__name__}")
         self.reason = reason.value
+
+    @property
+    def received(self) -> bytes:
+        return bytes(self._received)
+
+    @property
+    def size(self) -> int:
+        return len(self._received)
 
     @property
     def stream(self) -> Any:

@@ -144,7 +144,7 @@ class WritingTests(SynchronousTestCase):
         data = bytes(range(256)) * 20_000
         ours.stream.write(data)
         ours.stream.write(b"end")
-        peers.run(20.0, until=lambda: len(theirs.received) == len(data) + 3)
+        peers.run(20.0, until=lambda: theirs.size == len(data) + 3)
         self.assertEqual(theirs.received, data + b"end")
 
 
@@ -156,7 +156,7 @@ class LosingTests(SynchronousTestCase):
         ours.stream.loseConnection()
         self.assertEqual(ours.log, ["made"])
         peers.run(20.0, until=lambda: ours.reason and theirs.reason)
-        self.assertEqual(len(theirs.received), 1_000_000)
+        self.assertEqual(theirs.size, 1_000_000)
         self.assertEqual((ours.log, theirs.log), (DONE, DONE))
         peers.run(1.0)
         self.assertEqual(len(peers.client.connection.streams), 0)
@@ -380,8 +380,8 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(held, INITIAL_WINDOW)
         self.assertGreater(ours.stream._outgoing_size, 20_000_000 - SEND_QUEUE - INITIAL_WINDOW)
         theirs.stream.resumeProducing()
-        peers.run(20.0, until=lambda: len(theirs.received) == 20_000_000)
-        self.assertEqual(len(theirs.received), 20_000_000)
+        peers.run(20.0, until=lambda: theirs.size == 20_000_000)
+        self.assertEqual(theirs.size, 20_000_000)
 
     def test_a_reader_may_pause_in_the_midst_of_receiving(self) -> None:
         class Pausing(Recorder):
@@ -411,7 +411,7 @@ class ProducerTests(SynchronousTestCase):
         self.assertLessEqual(ours.stream._outgoing_size, BUFFER_SIZE + 10_000)
         ours.stream.loseConnection()
         peers.run(20.0, until=lambda: theirs.reason)
-        self.assertEqual((len(theirs.received), theirs.log), (5_000_000, DONE))
+        self.assertEqual((theirs.size, theirs.log), (5_000_000, DONE))
         self.assertGreater(producer.log.count("resume"), 5)
         self.assertNotIn("stop", producer.log)
 
@@ -435,7 +435,7 @@ class ProducerTests(SynchronousTestCase):
         ours.stream.loseConnection()
         peers.run(20.0, until=lambda: theirs.reason)
         peers.run(0.1)
-        self.assertEqual((len(theirs.received), producer.chunks), (3_000_000, 0))
+        self.assertEqual((theirs.size, producer.chunks), (3_000_000, 0))
         self.assertEqual((ours.log, theirs.log), (DONE, DONE))
 
     def test_lose_connection_waits_for_a_registered_producer(self) -> None:

@@ -18,7 +18,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from twisted_p2p.addresses import Path, PeerAddress
 from twisted_p2p.connection.events import (
@@ -51,7 +50,6 @@ from twisted_p2p.datagram.driver import MachineDriver, monotonic_clock
 from twisted_p2p.errors import DialTimedOut, PeerRefused, UnknownService, WrongIdentity
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
-from twisted_p2p.interfaces import IPeerConnection
 
 LINGER = 1.0
 """Seconds that a connection being closed waits for the ends of streams to be confirmed."""
@@ -68,7 +66,6 @@ class _Opening:
     protocol: IProtocol | None = None
 
 
-@implementer(IPeerConnection)
 class PeerConnection:
     """A QUIC connection to the holder of one key, over a path that its owner knows."""
 
@@ -131,7 +128,7 @@ class PeerConnection:
         return self._machine.streams
 
     def open_stream(self, service: str, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Open a stream to a service of the peer; see `IPeerConnection.open_stream`.
+        """Open a stream to a service of the peer; fires as `IPeerConnection.open_stream` says.
 
         The protocol is connected, and what it writes is sent, as soon as the peer is
         authenticated; the Deferred, which can be cancelled, waits for the peer's acceptance.
