@@ -102,13 +102,21 @@ class Owner:
     reason: Any = None
     connection: Any = None
     other: Any = None
+    _flight: tuple[float, list[bytes]] | None = None
 
     def send_datagram(self, connection: PeerConnection, data: bytes) -> None:
         self.peers.sent.append((self, data))
-        if not self.peers.drop(self, data):
-            self.peers.clock.callLater(
-                self.peers.delay, self.other.connection.datagram_received, data
-            )
+        if self.peers.drop(self, data):
+            return
+        # One call for all datagrams of a moment: a Clock sorts its calls at every new one.
+        if self._flight is None or self._flight[0] != self.peers.clock.seconds():
+            self._flight = (self.peers.clock.seconds(), [])
+            self.peers.clock.callLater(self.peers.delay, self._arrive, self._flight[1])
+        self._flight[1].append(data)
+
+    def _arrive(self, flight: list[bytes]) -> None:
+        for data in flight:
+            self.other.connection.datagram_received(data)
 
     def connection_id_issued(self, connection: PeerConnection, connection_id: bytes) -> None:
         self.connection_ids.add(connection_id)
