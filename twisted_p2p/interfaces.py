@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from zope.interface import Attribute, Interface
+from twisted.internet.interfaces import IAddress
+from zope.interface import Attribute, Interface, classImplements
+
+from .addresses import PeerAddress
 
 if TYPE_CHECKING:
-    from .addresses import Path
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
+
+    from .addresses import Path
 
 
 class IPeerNode(Interface):
@@ -52,6 +56,9 @@ class IPeerNode(Interface):
             The port's ``stopListening`` leaves streams alone that are already open.
         """
 
+    def connection_with(peer_id: str) -> IPeerLink | None:
+        """Return the live connection with a peer, or None."""
+
 
 class IPeerConnection(Interface):
     """An authenticated connection to one peer, which carries any number of streams."""
@@ -71,8 +78,19 @@ class IPeerConnection(Interface):
         """End the connection and every stream on it; harmless when it has ended."""
 
 
+class IPeerLink(IPeerConnection):
+    """A connection, and how it came about."""
+
+    elapsed = Attribute("Seconds from the dial or the offer until the peer was authenticated.")
+    strategy = Attribute("How the two came together: ``introduction``.")
+
+
 class IPathObserver(Interface):
     """A protocol that wants to know how its stream's packets travel."""
 
     def path_changed(path: Path | None) -> None:
         """Take the path that carries the stream from now on, or None when there is none."""
+
+
+# Said here, since addresses know nothing of Twisted.
+classImplements(PeerAddress, IAddress)

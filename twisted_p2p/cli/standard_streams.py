@@ -61,7 +61,7 @@ async def join_standard_streams(stream: JoinedEnd) -> None:
     local = StandardStreams()
     StandardIO(local)
     stream.join(local)
-    both: Deferred[object] = gatherResults([stream.closed, local.closed], consumeErrors=True)
+    both: Deferred[list[None]] = gatherResults([stream.closed, local.closed], consumeErrors=True)
     try:
         await both
     except FirstError as error:

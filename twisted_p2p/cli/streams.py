@@ -35,6 +35,7 @@ class StreamEnd(JoinedEnd):
         """Say with whom, over which path and how fast."""
         peer = self.peer
         connection = self._node.connection_with(peer.peer_id)
+        assert connection is not None, "a stream is open"
         self._is_announced = True
         self._reporter.event(
             f"{opened}: {peer.peer_id} for {peer.service}, {_in_words(connection.path)}, "

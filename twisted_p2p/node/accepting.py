@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 from attrs import define
 from twisted.internet.defer import Deferred, succeed
@@ -42,7 +43,7 @@ class PeerListener:
         self._on_stop(self)
         return succeed(None)
 
-    def getHost(self) -> PeerAddress:
+    def getHost(self) -> Any:
         """Return this node's own address: its peer ID and the service."""
         return self._own
 

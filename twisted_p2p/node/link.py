@@ -15,7 +15,7 @@ from ..addresses import DatagramPath, Path
 from ..connection.quic_connection import PeerConnection
 from ..connection.quic_router import QUICRouter
 from ..identity.peer_id import PeerID
-from ..interfaces import IPeerConnection
+from ..interfaces import IPeerLink
 from ..rendezvous.session import PeerSession
 
 
@@ -36,7 +36,7 @@ class LinkOwner(Protocol):
         """
 
 
-@implementer(IPeerConnection)
+@implementer(IPeerLink)
 class PeerLink:
     """A session and the QUIC connection that it carries.
 

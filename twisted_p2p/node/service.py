@@ -22,7 +22,7 @@ from ..identity.keys import IdentityKey
 from ..identity.peer_id import PeerID
 from ..identity.record import PeerRecord
 from ..identity.sequence import RisingSequence
-from ..interfaces import IPeerConnection, IPeerNode
+from ..interfaces import IPeerLink, IPeerNode
 from ..rendezvous.gathering import LocalCandidates, interface_addresses
 from ..rendezvous.introduction import Rendezvous
 from ..rendezvous.session import PeerSession
@@ -132,14 +132,14 @@ class P2PNode(Service):
 
         :raises PortInUse: when another program has the port.
         """
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._sockets.start(stun=self._stun_received, quic=self._quic_received)
         self._candidates.refresh(self._sockets.addresses)
         self._trackers.start()
 
     def stopService(self) -> Deferred[None]:
         """Close all connections, unregister and close the sockets."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -205,7 +205,7 @@ class P2PNode(Service):
             raise NoPath
         return Pong(round_trip, link.path, presence.accepting)
 
-    def connection_with(self, peer_id: str) -> IPeerConnection | None:
+    def connection_with(self, peer_id: str) -> IPeerLink | None:
         """Return the live connection with a peer, or None."""
         return self._links.live(PeerID(peer_id))
 

@@ -84,7 +84,7 @@ class NodeSockets:
             self._local_hosts[path.remote.host] = host
         return HostPort(host, path.local.port)
 
-    def stop(self) -> Deferred[object]:
+    def stop(self) -> Deferred[list[None]]:
         """Close the sockets; the Deferred fires when they are closed."""
         sockets, self._sockets = self._sockets, {}
         return gatherResults([socket.stop() for socket in sockets.values()])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from twisted_p2p.addresses import HostPort
@@ -32,16 +31,17 @@ from twisted_p2p.rendezvous.offer import (
     open_answer,
     open_offer,
 )
+from twisted_p2p.rendezvous.offering import Offering
 from twisted_p2p.rendezvous.session import PeerSession
 from twisted_p2p.rendezvous.session_table import SessionTable
 from twisted_p2p.tracker.limits import Rates
-from twisted_p2p.tracker.messages import AnswerHandedOver, Indication, Introduced, OfferHandedOver
-
-OFFER_REPEATS = (0.25, 0.5, 1.0, 2.0)
-"""Seconds before each repeat of an offer of which nothing was heard.
-
-A tracker hands an offer over by one datagram, which may be lost; it counts the same box once.
-"""
+from twisted_p2p.tracker.messages import (
+    AnswerHandedOver,
+    AnswerTaken,
+    Indication,
+    Introduced,
+    OfferHandedOver,
+)
 
 _HIGHEST_SEQUENCE = 2**64 - 1
 _UNBOXINGS_PER_SECOND = 100
@@ -53,7 +53,7 @@ class Introducer(Protocol):
     def introduce(self, target: PeerID, box: bytes) -> Deferred[Introduced]:
         """Have an offer handed to a peer."""
 
-    def answer(self, initiator: PeerID, box: bytes, accepting: bool) -> Deferred[object]:
+    def answer(self, initiator: PeerID, box: bytes, accepting: bool) -> Deferred[AnswerTaken]:
         """Have an answer handed to the peer that was introduced."""
 
     @property
@@ -96,7 +96,7 @@ class Rendezvous:
         self._on_offered = on_offered
         self._sequences = OfferSequences()
         self._unboxings = Rates(random_bytes(32), 1)
-        self._offerings: dict[PeerID, _Offering] = {}
+        self._offerings: dict[PeerID, Offering] = {}
 
     # Offering.
 
@@ -109,13 +109,19 @@ class Rendezvous:
         secret = self._random_bytes(SECRET_SIZE)
         session_id = self._random_bytes(SESSION_ID_SIZE)
         session = self._sessions.open(peer_id, session_id, secret, is_initiator=True)
-        offering = _Offering(self._reactor, session, secret, self._introduce)
+        offering = Offering(
+            self._reactor,
+            session,
+            secret,
+            introduce=self._introducer.introduce,
+            found=self._found,
+        )
         self._offerings[peer_id] = offering
         session.when_closed(lambda: self._forget(offering))
         self._offer(offering, self._next_sequence())
         return session
 
-    def _offer(self, offering: _Offering, sequence: int) -> None:
+    def _offer(self, offering: Offering, sequence: int) -> None:
         """Offer, or offer again with a higher sequence."""
         offer = Offer(
             sender=self._identity.peer_id,
@@ -127,17 +133,11 @@ class Rendezvous:
         )
         offering.start(offer.seal(self._identity))
 
-    async def _introduce(self, session: PeerSession, box: bytes) -> None:
-        """Have the offer handed over, and try where the peer is said to be."""
-        try:
-            introduced = await self._introducer.introduce(session.peer_id, box)
-        except P2PError as error:
-            if not session.was_answered:
-                session.fail(error)
-            return
-        session.peer_is_at(introduced.addresses, (), self._judge(introduced.addresses))
+    def _found(self, session: PeerSession, observed: Collection[HostPort]) -> None:
+        """Try where a tracker sees the peer."""
+        session.peer_is_at(observed, (), self._judge(observed))
 
-    def _forget(self, offering: _Offering) -> None:
+    def _forget(self, offering: Offering) -> None:
         offering.stop()
         if self._offerings.get(offering.session.peer_id) is offering:
             del self._offerings[offering.session.peer_id]
@@ -165,17 +165,17 @@ class Rendezvous:
         session = offering.session
         if answer.session_id != session.session_id:
             return "unexpected_answer"
-        session.was_answered = True
         if answer.refusal is Refusal.STALE_SEQUENCE:
             self._overtake(offering, answer.last_sequence)
         elif answer.refusal is not None:
             session.fail(PeerRefused())
         else:
+            session.was_answered = True
             judge = self._judge(message.addresses)
             session.peer_is_at(message.addresses, answer.candidates, judge)
         return None
 
-    def _overtake(self, offering: _Offering, last_sequence: int) -> None:
+    def _overtake(self, offering: Offering, last_sequence: int) -> None:
         """Offer above the sequence that the peer remembers; once, since a peer may lie."""
         if offering.has_overtaken or last_sequence >= _HIGHEST_SEQUENCE:
             offering.session.fail(PeerRefused())
@@ -191,12 +191,12 @@ class Rendezvous:
         if session is not None:
             self._answer(offer)  # the one before may have been lost
             return None
-        crossing = self._offerings.get(sender)
+        crossing = self._crossing(sender)
         if crossing is not None and self._identity.peer_id < sender:
             return "crossing_offer"  # ours wins, by the rule that the peer goes by too
-        if not self._sequences.accept(offer):
-            return self._refuse_stale(offer)
         refusal = None if crossing is not None else self._refusal_for(sender)
+        if not self._sequences.accept(offer):
+            return self._refuse_stale(offer, refusal)
         if refusal is not None:
             self._answer(offer, refusal)
             return "refused"
@@ -205,11 +205,21 @@ class Rendezvous:
             crossing.session.close()  # its dialler has the session just offered instead
         return None
 
-    def _refuse_stale(self, offer: Offer) -> str:
-        """Tell a sender whose clock went back what to exceed; a replay is answered by nothing."""
+    def _crossing(self, sender: PeerID) -> Offering | None:
+        """Return this node's own offer to a peer if the two may have crossed."""
+        offering = self._offerings.get(sender)
+        return offering if offering is not None and offering.may_cross else None
+
+    def _refuse_stale(self, offer: Offer, refusal: Refusal | None) -> str:
+        """Tell a sender whose clock went back what to exceed, and repeat a refusal that was lost.
+
+        A replay of an offer that was taken is answered by nothing.
+        """
         highest = self._sequences.highest(offer.sender)
         if highest is not None and offer.sequence < highest:
             self._answer(offer, Refusal.STALE_SEQUENCE, highest)
+        elif refusal is not None:
+            self._answer(offer, refusal)
         return "stale_sequence"
 
     def _accept(self, offer: Offer, observed: Collection[HostPort]) -> None:
@@ -245,43 +255,4 @@ class Rendezvous:
 
 
 def _trap_own_errors(failure: Failure) -> None:
-    failure.trap(P2PError)  # type: ignore[no-untyped-call]
-
-
-class _Offering:
-    """An offer to one peer, repeated until something is heard of that peer."""
-
-    def __init__(
-        self,
-        reactor: IReactorTime,
-        session: PeerSession,
-        secret: bytes,
-        introduce: Callable[[PeerSession, bytes], Coroutine[Any, Any, None]],
-    ) -> None:
-        self.session = session
-        self.secret = secret
-        self.has_overtaken = False
-        self._reactor = reactor
-        self._introduce = introduce
-        self._repeat: IDelayedCall | None = None
-
-    def start(self, box: bytes) -> None:
-        """Send an offer, instead of the one before, and its repeats."""
-        self.stop()
-        self._send(box, OFFER_REPEATS)
-
-    def stop(self) -> None:
-        """Send no more repeats."""
-        if self._repeat is not None:
-            self._repeat.cancel()
-            self._repeat = None
-
-    def _send(self, box: bytes, delays: tuple[float, ...]) -> None:
-        Deferred.fromCoroutine(self._introduce(self.session, box))
-        if delays and not self.session.is_closed:
-            self._repeat = self._reactor.callLater(delays[0], self._send_again, box, delays[1:])
-
-    def _send_again(self, box: bytes, delays: tuple[float, ...]) -> None:
-        self._repeat = None
-        if not self.session.was_answered:
-            self._send(box, delays)
+    failure.trap(P2PError)

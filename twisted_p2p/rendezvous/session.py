@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from ipaddress import ip_address
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -26,7 +25,7 @@ from twisted_p2p.ice.events import (
     PathAuthenticated,
     PathSelected,
 )
-from twisted_p2p.ice.filter import CandidateFilter
+from twisted_p2p.ice.filter import AddressScope, CandidateFilter, address_scope
 from twisted_p2p.identity.peer_id import PeerID
 
 PATIENCE = 12.0
@@ -158,7 +157,7 @@ class PeerSession:
             self.close()
 
     def _kind(self, path: DatagramPath, local: HostPort) -> PathKind:
-        if ip_address(path.remote.host).is_private:
+        if address_scope(path.remote.host) in (AddressScope.PRIVATE, AddressScope.LOOPBACK):
             return "lan"
         is_untranslated = self.agent.mapped_addresses.get(path) == local
         return "direct" if is_untranslated and path.remote in self.remote_hosts else "punched"

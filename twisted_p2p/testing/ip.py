@@ -19,9 +19,7 @@ def canonical_address(text: str) -> str:
     try:
         return str(ip_address(text))
     except ValueError:
-        raise InvalidAddressError(  # type: ignore[no-untyped-call]
-            text, "not an IPv4 or IPv6 address."
-        ) from None
+        raise InvalidAddressError(text, "not an IPv4 or IPv6 address.") from None
 
 
 def is_unspecified(address: str) -> bool:

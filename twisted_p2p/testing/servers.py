@@ -8,6 +8,7 @@ from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.datagram.driver import MachineDriver
 from twisted_p2p.datagram.shared_socket import SharedSocket
 from twisted_p2p.testing.host import SimulatedHost
+from twisted_p2p.tracker.directory import ForeignServerAddress
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS, TrackerLimits
 from twisted_p2p.tracker.memory_store import MemoryPeerStore
 from twisted_p2p.tracker.service import TrackerService
@@ -35,7 +36,9 @@ class SimulatedTracker:
             public_hosts=public_hosts,
         )
         self._sockets: dict[HostPort, SharedSocket] = {}
-        self._driver = MachineDriver(reactor, self.machine, self._send, lambda event: None)
+        self._driver: MachineDriver[ForeignServerAddress] = MachineDriver(
+            reactor, self.machine, self._send, lambda event: None
+        )
         for address in host.addresses:
             socket = SharedSocket(reactor, address, TRACKER_PORT)
             socket.stun_received = self._driver.datagram_received

@@ -58,9 +58,7 @@ class SimulatedUDPPort:
         try:
             self.bound = self._host.bind(self, self.bound)
         except OSError as error:
-            raise CannotListenError(  # type: ignore[no-untyped-call]
-                self._interface, self.bound.port, error
-            ) from error
+            raise CannotListenError(self._interface, self.bound.port, error) from error
         self._is_bound = self._is_reading = True
         self._protocol.makeConnection(self)
 
@@ -156,9 +154,7 @@ class SimulatedUDPPort:
     def _checked(self, host: str, port: int) -> HostPort:
         address = canonical_address(host)
         if not is_same_family(self.bound.host, address):
-            raise InvalidAddressError(  # type: ignore[no-untyped-call]
-                host, "the port is of the other address family"
-            )
+            raise InvalidAddressError(host, "the port is of the other address family")
         return HostPort(address, port)
 
     def _refused(self) -> None:
@@ -175,7 +171,7 @@ class SimulatedUDPPort:
     def _close(self) -> None:
         self._is_bound = False
         self._host.unbind(self)
-        self._protocol.doStop()  # type: ignore[no-untyped-call]
+        self._protocol.doStop()
         stopped, self._stopped = self._stopped, None
         assert stopped is not None
         stopped.callback(None)

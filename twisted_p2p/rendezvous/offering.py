@@ -1,0 +1,91 @@
+"""An offer under way to one peer: handed over again until something of that peer is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from twisted_p2p.addresses import HostPort
+from twisted_p2p.errors import P2PError, TrackerBusy, TrackerUnreachable
+from twisted_p2p.identity.peer_id import PeerID
+from twisted_p2p.rendezvous.session import PeerSession
+from twisted_p2p.tracker.messages import Introduced
+
+OFFER_REPEATS = (0.25, 0.5, 1.0, 2.0)
+"""Seconds before each repeat of an offer of which nothing was heard.
+
+A tracker hands an offer over by one datagram, which may be lost; it counts the same box once.
+"""
+
+CROSSING_TIME = 5.0
+"""Seconds for which an offer of the peer may have crossed ours: as long as repeats of one that
+was given up may arrive, and a little more.  A later one is from a peer that began anew."""
+
+
+class Offering:
+    """This node's offer to one peer, and the session that it is for."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        session: PeerSession,
+        secret: bytes,
+        *,
+        introduce: Callable[[PeerID, bytes], Deferred[Introduced]],
+        found: Callable[[PeerSession, Collection[HostPort]], object],
+    ) -> None:
+        """Prepare; ``introduce`` hands a box over, ``found`` is told where the peer was seen."""
+        self.session = session
+        self.secret = secret
+        self.has_overtaken = False
+        """Whether it was made anew with a sequence above one that the peer remembered."""
+        self._reactor = reactor
+        self._introduce = introduce
+        self._found = found
+        self._was_introduced = False
+        self._next: IDelayedCall | None = None
+
+    @property
+    def may_cross(self) -> bool:
+        """Whether an offer that comes from the peer now may have been made before it had ours."""
+        session = self.session
+        return session.path is None or session.now < session.started_at + CROSSING_TIME
+
+    def start(self, box: bytes) -> None:
+        """Hand a boxed offer over, instead of the one before, from the reactor's next turn on."""
+        self.stop()
+        self._schedule(box, (0.0, *OFFER_REPEATS))
+
+    def stop(self) -> None:
+        """Hand nothing over any more."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _schedule(self, box: bytes, delays: tuple[float, ...]) -> None:
+        if delays:
+            self._next = self._reactor.callLater(delays[0], self._hand_over, box, delays[1:])
+
+    def _hand_over(self, box: bytes, delays: tuple[float, ...]) -> None:
+        self._next = None
+        if not self.session.was_answered:
+            self._schedule(box, delays)
+            Deferred.fromCoroutine(self._have_introduced(box))
+
+    async def _have_introduced(self, box: bytes) -> None:
+        try:
+            introduced = await self._introduce(self.session.peer_id, box)
+        except P2PError as error:
+            self._failed(error)
+        else:
+            self._was_introduced = True
+            self._found(self.session, introduced.addresses)
+
+    def _failed(self, error: P2PError) -> None:
+        """Give up, unless the offer was handed over before and only its repeat was not."""
+        is_trackers = isinstance(error, TrackerBusy | TrackerUnreachable)
+        if not (self.session.was_answered or (is_trackers and self._was_introduced)):
+            self.session.fail(error)
