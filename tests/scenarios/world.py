@@ -1,48 +1,60 @@
-"""A tracker, and two peers behind NATs of one's choice, on the simulated internet."""
+"""Trackers, and peers behind NATs of one's choice, on the simulated internet."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
+from attrs import evolve
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from twisted_p2p.addresses import HostPort
 from twisted_p2p.node.service import P2PNode
-from twisted_p2p.testing import NATBehaviour, SimulatedInternet
+from twisted_p2p.testing import (
+    INTERNET_LINK,
+    Link,
+    LoggedPacket,
+    NATBehaviour,
+    SimulatedHost,
+    SimulatedInternet,
+)
 from twisted_p2p.testing.peers import simulated_node
 from twisted_p2p.testing.servers import SimulatedTracker
+from twisted_p2p.tracker.limits import DEFAULT_LIMITS, TrackerLimits
 
+T = TypeVar("T")
 
-class Echo(Protocol):
-    """Sends back what it receives."""
-
-    def dataReceived(self, data: bytes) -> None:
-        self.transport.write(data)
+ROUGH_LINK = Link(delay=0.03, jitter=0.01, loss=0.03, duplication=0.02, reordering=0.05)
+"""Of two such links, one at each end, some 6 % of all packets are lost and 10 % overtaken."""
 
 
 class Recorder(Protocol):
-    """Sends what it is told once connected, and keeps what it gets."""
+    """Greets, keeps what it gets and, as ``echo``, sends it back."""
 
-    def __init__(self, greeting: bytes = b"") -> None:
-        self.greeting = greeting
+    def __init__(self, factory: Recorders) -> None:
+        self.factory: Recorders = factory
         self.received = b""
-        self.made = 0
-        self.lost: Failure | None = None
         self.first_byte_at: float | None = None
-        self.now: Any = lambda: 0.0
+        self.lost: Failure | None = None
+        self.lost_at: float | None = None
 
     def connectionMade(self) -> None:
-        self.made += 1
-        if self.greeting:
-            self.transport.write(self.greeting)
+        self.factory.made += 1
+        if self.factory.greeting:
+            self.transport.write(self.factory.greeting)
 
     def dataReceived(self, data: bytes) -> None:
         if self.first_byte_at is None:
-            self.first_byte_at = self.now()
+            self.first_byte_at = self.factory.world.now
         self.received += data
+        if self.factory.echoes:
+            self.transport.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost = reason
+        self.lost, self.lost_at = reason, self.factory.world.now
 
 
 class Recorders(Factory):
@@ -50,43 +62,187 @@ class Recorders(Factory):
 
     noisy = False
 
-    def __init__(self, greeting: bytes = b"") -> None:
+    def __init__(self, world: World, greeting: bytes = b"", *, echoes: bool = False) -> None:
+        self.world = world
         self.greeting = greeting
+        self.echoes = echoes
+        self.made = 0
+        """How often `connectionMade` was called."""
         self.built: list[Recorder] = []
 
     def buildProtocol(self, addr: object) -> Recorder:
-        protocol = Recorder(self.greeting)
+        protocol = Recorder(self)
         self.built.append(protocol)
         return protocol
 
 
 class World:
-    """``left`` and ``right`` are nodes; ``None`` for a NAT means a public address."""
+    """A simulated internet with trackers and nodes.
+
+    It is used in a ``with`` statement, at whose end all nodes are stopped and nothing may be left
+    of them.  An error that leaves it says the seed and the latest packets.
+    """
 
     def __init__(
-        self, left: NATBehaviour | None, right: NATBehaviour | None, *, seed: int = 1
+        self,
+        *,
+        seed: int = 1,
+        trackers: int = 1,
+        link: Link = INTERNET_LINK,
+        limits: TrackerLimits = DEFAULT_LIMITS,
     ) -> None:
+        """Make a world whose hosts and NATs have this link to its middle."""
         self.net = SimulatedInternet(seed)
-        self.tracker = SimulatedTracker(self.net.add_host("tracker", "11.3.0.2"))
-        self.left = self._node("left", left, 1)
-        self.right = self._node("right", right, 2)
+        self.link = link
+        self.limits = limits
+        self.trackers = [self.add_tracker(number) for number in range(trackers)]
+        self.nodes: list[P2PNode] = []
+        self.hosts: dict[P2PNode, SimulatedHost] = {}
+        self.seen_at: dict[P2PNode, str] = {}
+        """The public IP address of each node."""
 
-    def start(self) -> None:
-        """Start both nodes and wait until both can be reached."""
-        for node in (self.left, self.right):
-            node.startService()
-            self.net.run_until(node.when_ready())
+    def __enter__(self) -> Self:
+        return self
 
-    def stop(self) -> None:
-        """Stop both nodes."""
-        for node in (self.left, self.right):
-            if node.running:
-                self.net.run_until(node.stopService())
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            story = f"{error}\nseed {self.net.seed}, at {self.now:.6f} s; the latest packets:\n"
+            error.args = (story + self.net.log.dump(last=40),)
+            return
+        for node in self.nodes:
+            self.stop(node)
+        self.run(0.0)
+        for host in self.hosts.values():
+            left = host.reactor.getDelayedCalls()
+            assert not left, f"left over on {host.name}, seed {self.net.seed}: {left}"
 
-    def _node(self, name: str, nat: NATBehaviour | None, number: int) -> P2PNode:
+    # What there is.
+
+    @property
+    def now(self) -> float:
+        return self.net.now
+
+    def add_tracker(self, number: int = 0) -> SimulatedTracker:
+        host = self.net.add_host(f"tracker {number}", f"11.9.{number}.2", link=self.link)
+        return SimulatedTracker(host, limits=self.limits)
+
+    def restart_tracker(self, number: int = 0) -> None:
+        """Start a tracker that knows nobody where one was stopped."""
+        self.run(0.0)
+        self.trackers[number] = SimulatedTracker(self.trackers[number].host, limits=self.limits)
+
+    def add_node(
+        self,
+        nat: NATBehaviour | None = None,
+        *,
+        trackers: Collection[HostPort] | None = None,
+        port: int = 0,
+        link: Link | None = None,
+    ) -> P2PNode:
+        """Add a node behind a NAT of its own, or at a public address."""
+        number = len(self.nodes) + 1
+        host = self.add_host(number, nat, link or self.link)
+        if trackers is None:
+            trackers = [tracker.address for tracker in self.trackers]
+        return self.keep(simulated_node(host, trackers, port=port), host)
+
+    def add_host(self, number: int, nat: NATBehaviour | None, link: Link) -> SimulatedHost:
+        """Add a host whose public address ``11.x.y.2`` has its number in the middle."""
+        name = f"node {number}"
+        address = f"11.{10 + number // 200}.{number % 200}.2"
         if nat is None:
-            host = self.net.add_host(name, f"11.{number}.0.2")
-        else:
-            network = self.net.add_network(f"home of {name}", f"11.{number}.0.2", nat)
-            host = self.net.add_host(name, f"192.168.{number}.2", network=network)
-        return simulated_node(host, [self.tracker.address])
+            return self.net.add_host(name, address, link=link)
+        network = self.net.add_network(f"home of {name}", address, nat, link=link)
+        inside = f"192.168.{number % 250}.2"
+        return self.net.add_host(name, inside, network=network)
+
+    def keep(self, node: P2PNode, host: SimulatedHost) -> P2PNode:
+        """Take a node in that was made elsewhere."""
+        gateway = host.network.gateway
+        self.nodes.append(node)
+        self.hosts[node] = host
+        self.seen_at[node] = gateway.table.address if gateway else host.addresses[0]
+        return node
+
+    def start(self, *nodes: P2PNode) -> None:
+        """Start nodes, all of them unless told otherwise, and wait until they can be reached."""
+        for node in nodes or self.nodes:
+            node.startService()
+        for node in nodes or self.nodes:
+            self.until(node.when_ready())
+
+    def stop(self, node: P2PNode) -> None:
+        if node.running:
+            self.until(node.stopService())
+
+    def vanish(self, node: P2PNode) -> None:
+        """Let no packet reach a node or leave it any more."""
+        self.hosts[node].link = evolve(self.hosts[node].link, loss=1.0)
+
+    def return_from_nowhere(self, node: P2PNode) -> None:
+        """Undo `vanish`."""
+        self.hosts[node].link = evolve(self.hosts[node].link, loss=0.0)
+
+    # What happens.
+
+    def run(self, seconds: float) -> None:
+        self.net.run_for(seconds)
+
+    def until(self, deferred: Deferred[T], limit: float = 60.0) -> T:
+        return self.net.run_until(deferred, limit)
+
+    def recorders(self, greeting: bytes = b"", *, echoes: bool = False) -> Recorders:
+        return Recorders(self, greeting, echoes=echoes)
+
+    def listen(
+        self,
+        node: P2PNode,
+        service: str = "echo",
+        *,
+        greeting: bytes = b"",
+        allow: Collection[str] | None = None,
+    ) -> Recorders:
+        """Let a node that has been started offer an echo, and wait until it can be reached."""
+        factory = self.recorders(greeting, echoes=True)
+        self.until(node.listen(service, factory, allow))
+        return factory
+
+    def dial(
+        self, node: P2PNode, target: P2PNode, service: str = "echo", greeting: bytes = b""
+    ) -> Recorder:
+        """Connect a node to another one's service."""
+        connected: Any = self.until(node.connect(target.peer_id, service, self.recorders(greeting)))
+        return connected
+
+    def error_of(self, deferred: Deferred[Any], limit: float = 60.0) -> Exception:
+        """Return the exception with which a Deferred fails."""
+        try:
+            result = self.until(deferred, limit)
+        except TimeoutError:
+            raise
+        except Exception as error:
+            return error
+        raise AssertionError(f"no error but {result!r}")
+
+    # What was on the wire.
+
+    def sent_by(self, node: P2PNode, *, since: float = 0.0) -> Iterator[LoggedPacket]:
+        """Return the packets that a node's host has sent since a moment, whatever befell them."""
+        name = self.hosts[node].name
+        return (
+            packet
+            for packet in self.net.log
+            if packet.sender == name and packet.sent_at >= since - 1e-9
+        )
+
+    def sent_between(
+        self, node: P2PNode, target: P2PNode, *, since: float = 0.0
+    ) -> list[LoggedPacket]:
+        """Return the packets that a node has sent to another one's addresses since a moment."""
+        theirs = {self.seen_at[target], *self.hosts[target].addresses}
+        return [p for p in self.sent_by(node, since=since) if p.destination.host in theirs]

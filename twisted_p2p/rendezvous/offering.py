@@ -26,7 +26,7 @@ was given up may arrive, and a little more.  A later one is from a peer that beg
 
 
 class Offering:
-    """This node's offer to one peer, and the session that it is for."""
+    """What a node offers to one peer, and the session that it is for."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Offering:
     def may_cross(self) -> bool:
         """Whether an offer that comes from the peer now may have been made before it had ours."""
         session = self.session
-        return session.path is None or session.now < session.started_at + CROSSING_TIME
+        return session.datagram_path is None or session.now < session.started_at + CROSSING_TIME
 
     def start(self, box: bytes) -> None:
         """Hand a boxed offer over, instead of the one before, from the reactor's next turn on."""

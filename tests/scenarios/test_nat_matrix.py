@@ -1,0 +1,176 @@
+"""Every pair of NATs that two peers can get through, and what is said of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.scenarios.world import ROUGH_LINK, World
+from twisted_p2p.errors import NoPath
+from twisted_p2p.testing import (
+    FULL_CONE,
+    INTERNET_LINK,
+    PORT_TAKING,
+    Dependence,
+    Link,
+    NATBehaviour,
+    PortAllocation,
+)
+
+INDEPENDENT = Dependence.ENDPOINT_INDEPENDENT
+BY_ADDRESS = Dependence.ADDRESS_DEPENDENT
+BY_PORT = Dependence.ADDRESS_AND_PORT_DEPENDENT
+
+_WORDS = {INDEPENDENT: "independent", BY_ADDRESS: "by_address", BY_PORT: "by_port"}
+
+
+def behaviour(mapping: Dependence, filtering: Dependence) -> NATBehaviour:
+    """Return a NAT; where the mapping depends on the destination, nothing tells the next port."""
+    preserving = mapping is INDEPENDENT
+    allocation = PortAllocation.PRESERVING if preserving else PortAllocation.RANDOM
+    return NATBehaviour(mapping=mapping, filtering=filtering, allocation=allocation)
+
+
+NATS: list[NATBehaviour] = [behaviour(*both) for both in product(Dependence, Dependence)]
+
+
+def name(nat: NATBehaviour | None) -> str:
+    if nat is None:
+        return "public"
+    return f"maps_{_WORDS[nat.mapping]}_lets_in_{_WORDS[nat.filtering]}"
+
+
+def can_meet(left: NATBehaviour | None, right: NATBehaviour | None) -> bool:
+    """Return whether packets get through once both have sent to where a tracker saw the other."""
+    left, right = left or FULL_CONE, right or FULL_CONE
+    dependent = [nat for nat in (left, right) if nat.mapping is not INDEPENDENT]
+    if not dependent:
+        return True
+    if len(dependent) == 1:
+        # The independent one is hit from a port that it has not sent to.
+        independent = right if dependent[0] is left else left
+        return independent.filtering is not BY_PORT
+    # Each sends to a port that is meant for the tracker: one must let in anybody there, and the
+    # other one its answer, which comes from another port of that address.
+    return any(
+        one.filtering is INDEPENDENT and other.filtering is not BY_PORT
+        for one, other in ((left, right), (right, left))
+    )
+
+
+class MatrixTests(SynchronousTestCase):
+    """The left peer dials the right one, which echoes; the pairs are in both orders."""
+
+    def meet(
+        self,
+        left_nat: NATBehaviour | None,
+        right_nat: NATBehaviour | None,
+        *,
+        link: Link = INTERNET_LINK,
+        seed: int = 1,
+    ) -> None:
+        with World(seed=seed, link=link) as world:
+            left, right = world.add_node(left_nat), world.add_node(right_nat)
+            world.start()
+            service = world.listen(right)
+            began = world.now
+            recorder = world.dial(left, right, greeting=b"Is anybody there?")
+            while not recorder.received and world.now < began + 20:
+                world.run(0.05)
+
+            self.assertEqual(recorder.received, b"Is anybody there?")
+            [served] = service.built
+            there, here = recorder.transport.getPeer(), served.transport.getPeer()
+            self.assertEqual((there.peer_id, here.peer_id), (right.peer_id, left.peer_id))
+            # A public peer's answer to a probe needs no hole either, but finding it did.
+            kind = "punched" if left_nat or right_nat else "direct"
+            self.assertEqual((there.path.kind, here.path.kind), (kind, kind))
+            self.assertEqual(there.path.remote.host, world.seen_at[right])
+            self.assertEqual(here.path.remote.host, world.seen_at[left])
+
+    def miss(self, left_nat: NATBehaviour, right_nat: NATBehaviour) -> None:
+        with World() as world:
+            left, right = world.add_node(left_nat), world.add_node(right_nat)
+            world.start()
+            service = world.listen(right)
+            began = world.now
+            dialled = left.connect(right.peer_id, "echo", world.recorders())
+            error = world.error_of(dialled)
+
+            self.assertIsInstance(error, NoPath)
+            assert isinstance(error, NoPath)
+            self.assertTrue(5 < world.now - began < 15, world.now - began)
+            self.assertEqual(service.built, [])
+            self.check_why(error.why, world.seen_at[right])
+
+    def check_why(self, why: dict[str, Any], seen_at: str) -> None:
+        tried = why["tried"]
+        self.assertTrue(tried)
+        self.assertIn(seen_at, {one["remote"].rpartition(":")[0] for one in tried})
+        for one in tried:
+            self.assertTrue(one["heard"] or 1 <= one["probes"] <= 10, one)
+
+
+def pairs() -> Iterator[tuple[NATBehaviour | None, NATBehaviour | None]]:
+    return product([None, *NATS], repeat=2)
+
+
+def _add_tests() -> None:
+    """Give `MatrixTests` a test for each pair, so that each fails for itself."""
+    for seed, (left, right) in enumerate(pairs()):
+        both = f"{name(left)}_and_{name(right)}"
+        if can_meet(left, right):
+            options: dict[str, dict[str, Any]] = {
+                "meet": {},
+                "meet_on_rough_links": {"link": ROUGH_LINK, "seed": seed},
+            }
+            for how, option in options.items():
+                setattr(
+                    MatrixTests,
+                    f"test_{both}_{how}",
+                    lambda self, a=left, b=right, o=option: self.meet(a, b, **o),
+                )
+        else:
+            setattr(
+                MatrixTests,
+                f"test_{both}_have_no_path",
+                lambda self, a=left, b=right: self.miss(a, b),
+            )
+
+
+_add_tests()
+
+
+class OtherNATTests(SynchronousTestCase):
+    """What the words of the matrix do not tell."""
+
+    meet = MatrixTests.meet
+
+    def test_nats_that_do_not_keep_ports(self) -> None:
+        for allocation in (PortAllocation.RANDOM, PortAllocation.SEQUENTIAL):
+            nat = evolve(behaviour(INDEPENDENT, BY_PORT), allocation=allocation)
+            self.meet(nat, nat)
+
+    def test_nats_whose_ports_early_packets_take(self) -> None:
+        dependent = behaviour(BY_PORT, BY_PORT)
+        for other in (PORT_TAKING, behaviour(INDEPENDENT, BY_PORT), FULL_CONE, None):
+            self.meet(PORT_TAKING, other)
+            self.meet(other, PORT_TAKING)
+        self.meet(dependent, evolve(PORT_TAKING, filtering=BY_ADDRESS))
+
+    def test_nats_whose_ports_early_packets_take_at_unequal_distances(self) -> None:
+        """The nearer peer's probes come long before the other one has sent any."""
+        near, far = Link(delay=0.002), Link(delay=0.15)
+        for left_link, right_link in ((near, far), (far, near)):
+            with World() as world:
+                left = world.add_node(PORT_TAKING, link=left_link)
+                right = world.add_node(PORT_TAKING, link=right_link)
+                world.start()
+                world.listen(right)
+                recorder = world.dial(left, right, greeting=b"hello")
+                world.run(2.0)
+                self.assertEqual(recorder.received, b"hello")
