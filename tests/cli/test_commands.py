@@ -8,10 +8,10 @@ import stat
 
 from twisted.internet import defer, reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
-from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.protocols.wire import Echo
 
 from tests.cli.commands import CommandTestCase
-from tests.scenarios.world import Echo, Recorder
 from twisted_p2p.cli.exit_status import ExitStatus
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
@@ -192,15 +192,15 @@ class StreamTests(CommandTestCase):
         await connecting.event("closed")
 
 
-class _Collecting(Recorder):
+class _Collecting(Protocol):
     """Tells when so many bytes have come."""
 
     def __init__(self, size: int) -> None:
-        super().__init__()
         self.complete: defer.Deferred[bytes] = defer.Deferred()
         self._size = size
+        self._received = b""
 
     def dataReceived(self, data: bytes) -> None:
-        super().dataReceived(data)
-        if len(self.received) == self._size:
-            self.complete.callback(self.received)
+        self._received += data
+        if len(self._received) == self._size:
+            self.complete.callback(self._received)
