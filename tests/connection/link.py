@@ -34,6 +34,7 @@ class Side:
     events: list[ConnectionEvent] = field(factory=list)
     received: dict[int, bytearray] = field(factory=dict)
     consuming: bool = True
+    unread: dict[int, int] = field(factory=dict)
     pieces: int = 0
     seen: set[str] = field(factory=set)
     unsent: dict[int, tuple[Any, bool]] = field(factory=dict)
@@ -62,6 +63,13 @@ class Side:
         if end and not data:
             self.machine.streams.end(stream_id)
 
+    def read(self) -> None:
+        """Consume what has arrived, and whatever arrives from now on."""
+        self.consuming = True
+        for stream_id, size in self.unread.items():
+            self.machine.streams.consume(stream_id, size)
+        self.unread.clear()
+
     def tell(self) -> bool:
         told = False
         while (event := self.machine.next_event()) is not None:
@@ -74,8 +82,9 @@ class Side:
             else:
                 self.pieces += 1
                 self.received.setdefault(event.stream_id, bytearray()).extend(event.data)
+                self.unread[event.stream_id] = self.unread.get(event.stream_id, 0) + len(event.data)
                 if self.consuming:
-                    self.machine.streams.consume(event.stream_id, len(event.data))
+                    self.read()
         return told
 
 
