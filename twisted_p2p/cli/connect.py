@@ -34,15 +34,18 @@ def command(options: Options, peer: str, service: str, source: str | None) -> Ex
     """
     peer_id = PeerID(peer)
 
-    async def connect(reactor: Any, node: P2PNode) -> None:
+    async def open_entrance(reactor: Any, node: P2PNode) -> None:
         if source is not None:
             entrance = _Entrance(options.reporter, node, peer_id, service)
             await serverFromString(reactor, source).listen(entrance)
+
+    async def connect(reactor: Any, node: P2PNode) -> None:
+        if source is not None:
             await Deferred()
         stream = await open_stream(options.reporter, node, peer_id, service)
         await join_standard_streams(stream)
 
-    return run_with_node(options, connect)
+    return run_with_node(options, connect, prepare=open_entrance)
 
 
 async def open_stream(reporter: Reporter, node: IPeerNode, peer_id: str, service: str) -> StreamEnd:

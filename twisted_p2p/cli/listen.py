@@ -38,9 +38,13 @@ def command(
     """
     allowed = frozenset(map(PeerID, allow)) or None
 
+    accepting = _Accepting(options.reporter, only_one=once or target is None)
+
     async def listen(reactor: Any, node: P2PNode) -> None:
-        accepting = _Accepting(options.reporter, node, only_one=once or target is None)
+        accepting.node = node
         await node.listen(service, accepting, allowed)
+
+    async def serve(reactor: Any, node: P2PNode) -> None:
         if target is None:
             await join_standard_streams(await accepting.streams.get())
             return
@@ -53,7 +57,7 @@ def command(
             joined = Deferred.fromCoroutine(_join(stream, endpoint, options.reporter))
             joined.addErrback(lambda failure: None)  # said by the closed event
 
-    return run_with_node(options, listen)
+    return run_with_node(options, serve, prepare=listen)
 
 
 class _Accepting(Factory):
@@ -61,9 +65,10 @@ class _Accepting(Factory):
 
     noisy = False
 
-    def __init__(self, reporter: Reporter, node: P2PNode, *, only_one: bool) -> None:
+    node: P2PNode
+
+    def __init__(self, reporter: Reporter, *, only_one: bool) -> None:
         self._reporter = reporter
-        self._node = node
         self._only_one = only_one
         self._has_one = False
         self.streams: DeferredQueue[StreamEnd] = DeferredQueue()
@@ -73,7 +78,7 @@ class _Accepting(Factory):
         if self._only_one and self._has_one:
             return None
         self._has_one = True
-        return _AcceptedEnd(self._reporter, self._node, self.streams)
+        return _AcceptedEnd(self._reporter, self.node, self.streams)
 
 
 class _AcceptedEnd(StreamEnd):

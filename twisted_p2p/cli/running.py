@@ -23,10 +23,17 @@ _log = Logger()
 NodeCommand = Callable[[Any, P2PNode], Awaitable[None]]
 
 
-def run_with_node(options: Options, command: NodeCommand) -> ExitStatus:
+async def _nothing(reactor: Any, node: P2PNode) -> None:
+    """Prepare nothing."""
+
+
+def run_with_node(
+    options: Options, command: NodeCommand, *, prepare: NodeCommand = _nothing
+) -> ExitStatus:
     """Start a node, run the command when the node can be reached, and stop the node.
 
-    Returns the exit status; a failure has been reported.
+    ``prepare`` is run first: what it opens is open when the node is said to be ready.  Returns
+    the exit status; a failure has been reported.
     """
     identity = options.identity()
     trackers = options.require_trackers()
@@ -35,6 +42,7 @@ def run_with_node(options: Options, command: NodeCommand) -> ExitStatus:
         node = P2PNode(reactor, identity, trackers=trackers, port=options.port)
         reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
         node.startService()
+        await prepare(reactor, node)
         await node.when_ready()
         options.reporter.event(
             f"ready: {identity.peer_id} on UDP port {node.udp_port}",
