@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -185,6 +186,16 @@ class QH3Connection:
     def close(self, error_code: int, reason: str) -> None:
         """Close the connection."""
         self._connection.close(error_code=error_code, reason_phrase=reason)
+
+
+@cache
+def warm_up() -> None:
+    """Do now what the library does once in a process, with the first connection.
+
+    Its native core gathers entropy when it first makes a key.  That takes 45 to 110 ms of
+    computing, on both sides one after the other, while somebody waits for the first connection.
+    """
+    QH3Connection(LibrarySettings()).connect(0.0)
 
 
 def _configuration(certificate: Certificate | None) -> QuicConfiguration:

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from ..addresses import DatagramPath, HostPort, Path
 from ..connection.quic_connection import PeerConnection
+from ..connection.quic_library import warm_up
 from ..connection.quic_router import QUICRouter
 from ..errors import NoPath
 from ..identity.keys import IdentityKey
@@ -136,6 +137,7 @@ class P2PNode(Service):
         self._sockets.start(stun=self._stun_received, quic=self._quic_received)
         self._candidates.refresh(self._sockets.addresses)
         self._trackers.start()
+        warm_up()  # while the trackers' first answers are under way
 
     def stopService(self) -> Deferred[None]:
         """Close all connections, unregister and close the sockets."""
