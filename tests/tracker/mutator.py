@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from zlib import crc32
 
 from tests.tracker.world import SERVER, World, identity, registered_node
 from twisted_p2p.addresses import DatagramPath, HostPort
-from twisted_p2p.stun.message import BINDING, MessageClass, STUNMessage
+from twisted_p2p.stun.attributes import FINGERPRINT, XOR_MAPPED_ADDRESS
+from twisted_p2p.stun.message import BINDING, MessageClass, STUNMessage, decode_message
 from twisted_p2p.tracker.messages import (
     REQUESTS,
     Answer,
@@ -88,3 +89,22 @@ class Mutator:
             data[2:4] = (len(data) - 20).to_bytes(2, "big")
             data[-8:-4] = b"\x80\x28\0\4"
             data[-4:] = (crc32(data[:-8]) ^ 0x5354554E).to_bytes(4, "big")
+
+
+def is_amplified(data: bytes, path: DatagramPath, sent: Sequence[tuple[bytes, object]]) -> bool:
+    """Return whether an unproven datagram had more than one answer, a longer or a stray one.
+
+    A bare answer to a Binding request is the exception, as STUN fixes it.
+    """
+    return len(sent) > 1 or any(
+        to != path or (len(answer) > len(data) and not _is_bare_binding_answer(answer))
+        for answer, to in sent
+    )
+
+
+def _is_bare_binding_answer(data: bytes) -> bool:
+    message = decode_message(data)
+    is_success = (message.method, message.message_class) == (BINDING, MessageClass.SUCCESS)
+    mapped, *fingerprint = (code for code, _ in message.attributes)
+    is_bare = mapped == XOR_MAPPED_ADDRESS.code and fingerprint in ([], [FINGERPRINT.code])
+    return is_success and is_bare

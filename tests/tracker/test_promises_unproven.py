@@ -11,37 +11,46 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stun.strategies import ADDRESSES
-from tests.tracker.mutator import Mutator
+from tests.tracker.mutator import Mutator, is_amplified
 from tests.tracker.test_messages import INDICATIONS, MESSAGES, RESPONSES
-from tests.tracker.world import SERVER, Node, World, error_of
+from tests.tracker.world import SERVER, Node, World, error_of, registered_node
 from twisted_p2p.addresses import DatagramPath, HostPort
-from twisted_p2p.stun.message import BINDING, MessageClass, STUNMessage, decode_message
+from twisted_p2p.stun.attributes import SOFTWARE, XOR_MAPPED_ADDRESS
+from twisted_p2p.stun.message import BINDING, MessageClass, STUNMessage
 from twisted_p2p.tracker.attributes import BAD_REQUEST, COOKIE_NEEDED, FORBIDDEN, TOO_MANY
 from twisted_p2p.tracker.cookies import Cookies
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS
-from twisted_p2p.tracker.messages import REQUESTS, CookieRequest
-from twisted_p2p.tracker.wire import TrackerMessage
+from twisted_p2p.tracker.messages import (
+    REQUESTS,
+    CookieRequest,
+    Refresh,
+    Refreshed,
+    read_response,
+)
+from twisted_p2p.tracker.wire import TrackerMessage, read_message
 
 MEGABYTE = 1_000_000
-
-
-def is_bare_binding_answer(data: bytes) -> bool:
-    message = decode_message(data)
-    return (message.method, message.message_class) == (BINDING, MessageClass.SUCCESS) and len(
-        data
-    ) <= 20 + 24 + 8
 
 
 class Promise1NoAmplification(SynchronousTestCase):
     """No more bytes out than in, and one datagram for one."""
 
+    def test_promise_1_is_broken_by_what_the_test_looks_for(self) -> None:
+        path = DatagramPath(SERVER, HostPort("11.1.1.1", 4000))
+        other = DatagramPath(SERVER, HostPort("11.1.1.2", 4000))
+        request = STUNMessage.build(BINDING, MessageClass.REQUEST, bytes(12))
+        address = (XOR_MAPPED_ADDRESS, HostPort("11.1.1.1", 4000))
+        bare = request.success_response(address).encode(fingerprint=True)
+        rich = request.success_response(address, (SOFTWARE, "tracker")).encode()
+        error = request.error_response(420).encode()
+        cases = ([(rich, path)], [(error, path)], [(bare, other)], [(bare, path)] * 2)
+        for sent in cases:
+            self.assertTrue(is_amplified(request.encode(), path, sent))
+        self.assertFalse(is_amplified(request.encode(), path, [(bare, path)]))
+
     def assert_not_amplified(self, world: World, data: bytes, path: DatagramPath) -> None:
         sent = world.deliver(data, path)
-        self.assertLessEqual(len(sent), 1)
-        for answer, to in sent:
-            self.assertEqual(to, path)
-            if not is_bare_binding_answer(answer):
-                self.assertLessEqual(len(answer), len(data))
+        self.assertFalse(is_amplified(data, path, sent), (data, sent))
 
     @given(st.one_of(*MESSAGES, *RESPONSES, *INDICATIONS), ADDRESSES)
     def test_promise_1_holds_for_every_message_type(
@@ -61,6 +70,7 @@ class Promise1NoAmplification(SynchronousTestCase):
         # A million of them are in benchmarks/tracker_mutations.py.
         world = World()
         for data, path in Mutator(seed=1).datagrams(20_000):
+            world.now += 1 / 10_000
             self.assert_not_amplified(world, data, path)
         answered = world.tracker.refused
         self.assertGreater(answered[COOKIE_NEEDED], 1000)
@@ -113,6 +123,24 @@ class Promise2NoStateForTheUnproven(SynchronousTestCase):
         }
         self.assertEqual(len(macs), 8)
         self.assertGreaterEqual(8 * min(map(len, macs)), 64)
+
+    def test_promise_2_in_a_backlog_the_unproven_are_dropped_and_the_proven_answered(self) -> None:
+        world = World()
+        node = registered_node(world, 1)
+        binding = STUNMessage.build(BINDING, MessageClass.REQUEST, bytes(12)).encode()
+        before = len(world.sent)
+        for number in range(1000):
+            source = HostPort(f"11.3.{number // 250}.{number % 250}", 4000)
+            request = (binding, CookieRequest(0xE1).encode(bytes(12)))[number % 2]
+            world.tracker.receive_datagram(request, DatagramPath(SERVER, source), world.now)
+        sent = world.deliver(Refresh(node.key, node.token).encode(bytes(12)), node.path)
+        self.assertEqual(len(world.sent) - before, DEFAULT_LIMITS.unproven_at_once + 1)
+        answer, path = sent[-1]
+        self.assertIsInstance(read_response(read_message(answer)), Refreshed)
+        self.assertEqual(path, node.path)
+        dropped = 1000 - DEFAULT_LIMITS.unproven_at_once
+        self.assertEqual(world.tracker.dropped, {"overload": dropped})
+        self.assertEqual(len(world.deliver(binding, node.path)), 1)
 
 
 class Promise3CheapChecksFirst(SynchronousTestCase):

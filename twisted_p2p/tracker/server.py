@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from errno import EADDRINUSE, EADDRNOTAVAIL
 from os import urandom
 from typing import Any
@@ -95,7 +95,7 @@ class TrackerServer(Service):
         self._streams = streams
         self._web = web
         self._driver = MachineDriver(reactor, self.machine, self._send, self._tell)
-        self._sockets: dict[HostPort, SharedSocket] = {}
+        self._sockets: dict[Hashable, SharedSocket] = {}
         self._stream_server = StreamServer(
             reactor, self._driver.datagram_received, self.machine.stream_lost
         )
@@ -191,8 +191,10 @@ class TrackerServer(Service):
     def _send(self, data: bytes, path: DatagramPath) -> None:
         if isinstance(path.local, StreamSocket):
             self._stream_server.send(data, path)
-        elif path.local in self._sockets:
-            self._sockets[path.local].send(data, path)
+            return
+        socket = self._sockets.get(path.local)
+        if socket is not None:
+            socket.send(data, path)
 
     def _tell(self, event: ForeignServerAddress) -> None:
         self._log.warn(

@@ -102,6 +102,7 @@ class TrackerService:
             self._registry, self._introductions, self._cookies, frozenset(public_hosts)
         )
         self._to_send: Datagrams = []
+        self._unproven_at_once = 0
 
     def receive_datagram(self, data: bytes, addr: Address, now: float) -> None:
         """Take a datagram, or a frame of a stream; bad ones are counted and dropped."""
@@ -126,6 +127,7 @@ class TrackerService:
 
     def datagrams_to_send(self, now: float) -> Datagrams:
         """Return, once, the datagrams and frames to send now."""
+        self._unproven_at_once = 0
         datagrams, self._to_send = self._to_send, []
         return datagrams
 
@@ -176,6 +178,7 @@ class TrackerService:
         from the missing OTHER-ADDRESS already that its attributes are not known here.
         """
         message = asked.message
+        self._limit_backlog()
         if not self._admits(asked, self._limits.binding_requests):
             raise _Dropped("rate")
         has_fingerprint = message.get(FINGERPRINT) is not None
@@ -215,7 +218,7 @@ class TrackerService:
         return cookie is not None and self._cookies.is_fresh(cookie, source, now)
 
     def _challenge(self, asked: Asked) -> None:
-        self._refuse_to_amplify(asked)
+        self._admit_unproven(asked)
         message, source = asked.message, asked.path.remote
         cookie = self._cookies.cookie(source, asked.now)
         self.refused[COOKIE_NEEDED] += 1
@@ -224,12 +227,23 @@ class TrackerService:
         )
 
     def _refuse_unproven(self, asked: Asked, code: int) -> None:
-        self._refuse_to_amplify(asked)
+        self._admit_unproven(asked)
         self._refuse(asked, Refusal(code))
 
-    def _refuse_to_amplify(self, asked: Asked) -> None:
+    def _admit_unproven(self, asked: Asked) -> None:
         if asked.size < CHALLENGE_MINIMUM:
             raise _Dropped("too_short")
+        self._limit_backlog()
+
+    def _limit_backlog(self) -> None:
+        """Drop what is unproven when so much of it has come between two chances to answer.
+
+        That is a flood beyond what can be answered.  Dropping costs half of answering, so the
+        proven behind it are reached, which the system would drop with the rest otherwise.
+        """
+        self._unproven_at_once += 1
+        if self._unproven_at_once > self._limits.unproven_at_once:
+            raise _Dropped("overload")
 
     def _admits(self, asked: Asked, limit: int) -> bool:
         return self._rates.admits(prefix(asked.path.remote.host, 32, 64), limit, asked.now)
