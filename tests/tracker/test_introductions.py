@@ -6,6 +6,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_p2p.addresses import DatagramPath, HostPort
+from twisted_p2p.tracker import introductions
 from twisted_p2p.tracker.attributes import FORBIDDEN, NO_CAPACITY, TOO_MANY
 from twisted_p2p.tracker.introductions import Introductions
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS, Refusal
@@ -25,34 +26,33 @@ class IntroductionTests(SynchronousTestCase):
         self.limits = DEFAULT_LIMITS
         self.introductions = Introductions(bytes(32), self.limits)
 
-    def new_id(self) -> bytes:
+    def new_box(self) -> bytes:
         self.number += 1
-        return self.number.to_bytes(12, "big")
+        return b"box %d" % self.number
 
     def begin(
         self,
         initiator: int = 1,
         target: int = 2,
-        transaction_id: bytes | None = None,
         *,
         host: str = "11.1.1.1",
-        box: bytes = b"offer",
-        is_stranger: bool = True,
+        box: bytes | None = None,
+        is_listed: bool = False,
     ) -> None:
-        asked = Introduce(key(initiator), b"", key(target), box)
+        asked = Introduce(key(initiator), b"", key(target), box or self.new_box())
         path = DatagramPath(SOCKET, HostPort(host, 4000))
-        transaction_id = transaction_id or self.new_id()
-        self.introductions.begin(asked, transaction_id, path, self.now, is_stranger=is_stranger)
+        self.introductions.begin(asked, path, self.now, is_listed=is_listed)
 
     def answer(
         self,
         answerer: int = 2,
         initiator: int = 1,
-        transaction_id: bytes | None = None,
-        box: bytes = b"answer",
+        *,
+        box: bytes | None = None,
+        accepting: bool = False,
     ) -> DatagramPath:
-        asked = Answer(key(answerer), b"", key(initiator), box)
-        return self.introductions.answer(asked, transaction_id or self.new_id(), self.now)
+        asked = Answer(key(answerer), b"", key(initiator), box or self.new_box(), accepting)
+        return self.introductions.answer(asked, self.now)
 
     def failure_of(self, function: Any, *arguments: Any, **options: Any) -> Failure:
         refusal: Any = self.assertRaises(Refusal, function, *arguments, **options)
@@ -60,24 +60,29 @@ class IntroductionTests(SynchronousTestCase):
         return failure
 
     def test_a_repeat_is_handed_over_again_and_counted_once(self) -> None:
-        self.begin(transaction_id=b"same")
+        self.begin(box=b"same")
         self.now += 9.9
-        self.begin(transaction_id=b"same")
+        self.begin(box=b"same")
         self.assertEqual(self.introductions.total, 1)
 
-    def test_another_box_another_request_or_a_late_repeat_is_another_introduction(self) -> None:
-        self.begin(transaction_id=b"same")
-        self.begin(transaction_id=b"same", box=b"other")
-        self.begin(transaction_id=b"other", box=b"other")
+    def test_another_box_or_a_late_repeat_is_another_introduction(self) -> None:
+        self.begin(box=b"same")
+        self.begin(box=b"other")
+        self.begin(box=b"same")
         self.assertEqual(self.introductions.total, 3)
         self.now += 70
-        self.begin(transaction_id=b"other", box=b"other")
+        self.begin(box=b"same")
         self.assertEqual(self.introductions.total, 4)
+
+    def test_the_same_box_for_another_peer_is_another_introduction(self) -> None:
+        for initiator, target in ((1, 2), (1, 3), (3, 2)):
+            self.begin(initiator, target, box=b"same")
+        self.assertEqual(self.introductions.total, 3)
 
     def test_a_repeat_is_handed_over_eight_times(self) -> None:
         for _ in range(8):
-            self.begin(transaction_id=b"same")
-        failure = self.failure_of(self.begin, transaction_id=b"same")
+            self.begin(box=b"same")
+        failure = self.failure_of(self.begin, box=b"same")
         self.assertEqual(failure.error.code, TOO_MANY)
 
     def test_answers_go_where_the_initiator_asked_from_for_30_seconds(self) -> None:
@@ -97,9 +102,9 @@ class IntroductionTests(SynchronousTestCase):
         self.begin()
         for number in range(4):
             for _ in range(8):
-                self.answer(transaction_id=b"%d" % number)
+                self.answer(box=b"%d" % number)
         for again in (b"0", b"4"):
-            failure = self.failure_of(self.answer, transaction_id=again)
+            failure = self.failure_of(self.answer, box=again)
             self.assertEqual(failure.error.code, TOO_MANY)
 
     def test_one_stranger_is_introduced_three_times_a_minute(self) -> None:
@@ -130,23 +135,66 @@ class IntroductionTests(SynchronousTestCase):
         failure = self.failure_of(self.begin, 200, host="11.1.99.1")
         self.assertEqual((failure.error.code, failure.retry_after_ms), (TOO_MANY, 60_000))
         for _ in range(10):
-            self.begin(200, host="11.1.99.1", is_stranger=False)
+            self.begin(200, host="11.1.99.1", is_listed=True)
         self.begin(200, 3, host="11.1.99.1")
+
+    def test_who_was_accepted_is_no_stranger_for_ten_minutes(self) -> None:
+        self.begin()
+        self.answer(accepting=True)
+        for _ in range(9):
+            self.begin()
+        for number in range(29):  # and one was the stranger that was accepted
+            self.begin(100 + number, host=f"11.2.{number}.1")
+        self.now += 599
+        for _ in range(10):
+            self.begin()
+        self.now += 60
+        for _ in range(3):
+            self.begin()
+        failure = self.failure_of(self.begin)
+        self.assertEqual(failure.error.code, TOO_MANY)
+
+    def test_who_was_accepted_by_one_is_a_stranger_to_others_and_the_other_way_round(self) -> None:
+        self.begin()
+        self.answer(accepting=True)
+        for initiator, target in ((1, 3), (2, 1), (4, 2)):
+            for _ in range(3):
+                self.begin(initiator, target, host=f"11.{initiator}.1.1")
+            failure = self.failure_of(self.begin, initiator, target, host=f"11.{initiator}.1.1")
+            self.assertEqual(failure.error.code, TOO_MANY)
+
+    def test_who_was_refused_stays_a_stranger(self) -> None:
+        for _ in range(3):
+            self.begin()
+            self.answer()
+        self.assertEqual(self.failure_of(self.begin).error.code, TOO_MANY)
+
+    def test_acquaintances_are_so_many_and_the_oldest_is_forgotten(self) -> None:
+        self.patch(introductions, "MOST_ACQUAINTANCES", 2)
+        for initiator in (1, 2, 1, 3):
+            self.begin(initiator, 9, host=f"11.{initiator}.1.1")
+            self.answer(9, initiator, accepting=True)
+        for initiator in (1, 3):
+            for _ in range(4):
+                self.begin(initiator, 9)
+        self.begin(2, 9)
+        self.begin(2, 9)
+        self.assertEqual(self.failure_of(self.begin, 2, 9).error.code, TOO_MANY)
 
     def test_one_peer_asks_for_60_introductions_a_minute(self) -> None:
         for target in range(60):
-            self.begin(1, 100 + target, is_stranger=False)
-        failure = self.failure_of(self.begin, 1, 300, is_stranger=False)
+            self.begin(1, 100 + target, is_listed=True)
+        failure = self.failure_of(self.begin, 1, 300, is_listed=True)
         self.assertEqual(failure.error.code, TOO_MANY)
         self.assertGreater(failure.retry_after_ms, 0)
-        self.begin(2, 300, is_stranger=False)
+        self.begin(2, 300, is_listed=True)
 
     def test_one_peer_is_introduced_to_one_other_10_times_a_minute(self) -> None:
         for _ in range(10):
-            self.begin(1, 2, is_stranger=False)
-        failure = self.failure_of(self.begin, 1, 2, is_stranger=False)
+            self.begin(1, 2, is_listed=True)
+        failure = self.failure_of(self.begin, 1, 2, is_listed=True)
         self.assertEqual(failure.error.code, TOO_MANY)
-        self.begin(1, 3, is_stranger=False)
+        self.begin(1, 3, is_listed=True)
 
     def test_one_source_asks_for_so_many_introductions_a_minute(self) -> None:
         self.limits = evolve(DEFAULT_LIMITS, introductions_by_source=5)
@@ -188,8 +236,8 @@ class IntroductionTests(SynchronousTestCase):
 
     def test_nothing_is_left_after_two_minutes(self) -> None:
         for number in range(5):
-            self.begin(1 + number, 10, host=f"11.1.{number}.1", is_stranger=number > 1)
-            self.begin(1 + number, 10, host=f"11.1.{number}.1", is_stranger=False)
+            self.begin(1 + number, 10, host=f"11.1.{number}.1", is_listed=number <= 1)
+            self.begin(1 + number, 10, host=f"11.1.{number}.1", is_listed=True)
             self.now += 1
         self.assertEqual(self.introductions.next_expiry(), 1120)
         self.now += 120

@@ -231,7 +231,7 @@ class Promise6NoPayload(SynchronousTestCase):
         one, two = registered_node(world, 1), registered_node(world, 2)
         handed_over = 0
         for _ in range(20):
-            one.introduce(two, transaction_id=b"same" * 3)
+            one.introduce(two, b"sealed once")
             handed_over += len(one.handed_over())
         self.assertEqual(handed_over, DEFAULT_LIMITS.hand_overs)
         self.assertEqual(world.status()["introductions_total"], 1)

@@ -379,7 +379,7 @@ class IntroductionTests(TrackerTestCase):
     def test_a_repeat_is_one_introduction(self) -> None:
         initiator, target = registered_node(self.world, 1), registered_node(self.world, 2)
         for _ in range(2):
-            initiator.introduce(target, transaction_id=b"t" * 12)
+            initiator.introduce(target, b"sealed once")
             self.assertEqual(len(initiator.handed_over()), 1)
         self.assertEqual(self.world.status()["introductions_total"], 1)
 

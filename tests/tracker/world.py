@@ -169,8 +169,10 @@ class Node:
         return self.ask(LookUp(self.cookie, target.key))
 
     def introduce(
-        self, target: Node, box: bytes = b"offer", transaction_id: bytes | None = None
+        self, target: Node, box: bytes = b"", transaction_id: bytes | None = None
     ) -> Response:
+        """Ask with this box, or with one that was never seen before."""
+        box = box or self.world.random.randbytes(100)
         return self.ask(Introduce(self.key, self.token, target.key, box), transaction_id)
 
     def answer(

@@ -179,13 +179,7 @@ class Directory:
         is_listed = request.peer_key in target.record.listed_keys
         if policy is AddressPolicy.LISTED and not is_listed:
             raise Refusal(FORBIDDEN, "that peer does not list you")
-        self._introductions.begin(
-            request,
-            asked.message.transaction_id,
-            asked.path,
-            asked.now,
-            is_stranger=not is_listed,
-        )
+        self._introductions.begin(request, asked.path, asked.now, is_listed=is_listed)
         told = () if policy is AddressPolicy.AFTER_ANSWER else _addresses(target)
         offer = OfferHandedOver(
             request.peer_key,
@@ -198,7 +192,7 @@ class Directory:
 
     def _answer(self, request: Answer, asked: Asked) -> Reply:
         answerer = self._speaker(request.peer_key, asked)
-        path = self._introductions.answer(request, asked.message.transaction_id, asked.now)
+        path = self._introductions.answer(request, asked.now)
         addresses = _addresses(answerer, asked.path.remote) if request.accepting else ()
         answer = AnswerHandedOver(
             request.peer_key, request.box, addresses, answerer.record.nat_facts

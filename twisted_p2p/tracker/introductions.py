@@ -5,7 +5,7 @@ Every limit of promise 5 on the tracker's side is here.  ``now`` is seconds of o
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from hashlib import blake2b
 
 from attrs import define, field
@@ -16,13 +16,19 @@ from twisted_p2p.tracker.limits import Rates, Refusal, TrackerLimits, prefix
 from twisted_p2p.tracker.messages import Answer, Introduce
 
 REPEAT_TIME = 10
-"""Seconds for which a repeated request is the same introduction."""
+"""Seconds for which a request with the same box is the same introduction."""
 
 ANSWER_TIME = 30
 """Seconds for which the target may answer."""
 
 REPORT_TIME = 120
 """Seconds for which the initiator may report that it led to a connection."""
+
+ACQUAINTANCE_TIME = 600
+"""Seconds for which a peer is no stranger to one that has accepted it."""
+
+MOST_ACQUAINTANCES = 50_000
+"""Pairs of peers that are remembered, in some 10 MB; of more, the oldest are strangers again."""
 
 _MINUTE = 60
 
@@ -61,24 +67,18 @@ class Introductions:
         self._latest: dict[tuple[bytes, bytes], _Introduction] = {}
         self._by_strangers: defaultdict[bytes, deque[_Introduction]] = defaultdict(deque)
         self._initiators: defaultdict[bytes, _Initiator] = defaultdict(_Initiator)
+        self._accepted_at: OrderedDict[bytes, float] = OrderedDict()
 
-    def begin(
-        self,
-        asked: Introduce,
-        transaction_id: bytes,
-        path: DatagramPath,
-        now: float,
-        *,
-        is_stranger: bool,
-    ) -> None:
+    def begin(self, asked: Introduce, path: DatagramPath, now: float, *, is_listed: bool) -> None:
         """Allow an offer to be handed over, and count it unless it is a repeat.
 
-        ``is_stranger`` says that the initiator is not on the target's list.  Raises `Refusal`
-        when there are too many.
+        ``is_listed`` says that the initiator is on the target's list.  Otherwise it is a
+        stranger, unless the target has accepted it lately.  Raises `Refusal` when there are too
+        many.
         """
         self.expire(now)
         pair = (asked.peer_key, asked.target_key)
-        fingerprint = _fingerprint(transaction_id, asked.box)
+        fingerprint = _fingerprint(asked.box)
         latest = self._latest.get(pair)
         if latest and latest.fingerprint == fingerprint and now < latest.begun_at + REPEAT_TIME:
             latest.hand_overs += 1
@@ -87,6 +87,7 @@ class Introductions:
         introduction = _Introduction(
             *pair, path, now, prefix(path.remote.host, 24, 48), fingerprint
         )
+        is_stranger = not is_listed and not self._has_accepted(*pair, now)
         if is_stranger:
             self._limit_strangers(introduction)
         self._limit_initiator(introduction)
@@ -99,7 +100,7 @@ class Introductions:
         initiator.reportable += 1
         self.total += 1
 
-    def answer(self, asked: Answer, transaction_id: bytes, now: float) -> DatagramPath:
+    def answer(self, asked: Answer, now: float) -> DatagramPath:
         """Return the path along which an answer goes to the initiator.
 
         Raises `Refusal` when there was no such introduction lately, and for too many answers.
@@ -107,12 +108,14 @@ class Introductions:
         introduction = self._latest.get((asked.target_key, asked.peer_key))
         if introduction is None or now >= introduction.begun_at + ANSWER_TIME:
             raise Refusal(FORBIDDEN, "that peer did not ask for you")
-        fingerprint = _fingerprint(transaction_id, asked.box)
+        fingerprint = _fingerprint(asked.box)
         answers = introduction.answers
         if fingerprint not in answers and len(answers) == self._limits.answers:
             raise Refusal(TOO_MANY, "this introduction has had its answers")
         answers[fingerprint] = answers.get(fingerprint, 0) + 1
         self._limit_hand_overs(answers[fingerprint])
+        if asked.accepting:
+            self._accepted(introduction.initiator_key, introduction.target_key, now)
         return introduction.path
 
     def report(self, peer_key: bytes, succeeded: int, transaction_id: bytes) -> None:
@@ -136,6 +139,17 @@ class Introductions:
         """Forget the introductions of which nothing more can come."""
         while self._all and self._all[0].begun_at + REPORT_TIME <= now:
             self._forget(self._all.popleft())
+
+    def _accepted(self, initiator_key: bytes, target_key: bytes, now: float) -> None:
+        pair = _fingerprint(initiator_key + target_key)
+        self._accepted_at[pair] = now
+        self._accepted_at.move_to_end(pair)
+        if len(self._accepted_at) > MOST_ACQUAINTANCES:
+            self._accepted_at.popitem(last=False)
+
+    def _has_accepted(self, initiator_key: bytes, target_key: bytes, now: float) -> bool:
+        accepted_at = self._accepted_at.get(_fingerprint(initiator_key + target_key))
+        return accepted_at is not None and now < accepted_at + ACQUAINTANCE_TIME
 
     def _forget(self, introduction: _Introduction) -> None:
         pair = (introduction.initiator_key, introduction.target_key)
@@ -192,6 +206,6 @@ class Introductions:
                 raise Refusal(TOO_MANY, "that peer was asked for too often", retry_after=wait)
 
 
-def _fingerprint(transaction_id: bytes, box: bytes) -> bytes:
-    """Return what tells a repeat of a request: its transaction ID alone could carry any box."""
-    return blake2b(transaction_id + box, digest_size=16).digest()
+def _fingerprint(box: bytes) -> bytes:
+    """Return what tells a repeat: a box is sealed but once, whatever request carries it."""
+    return blake2b(box, digest_size=16).digest()

@@ -198,8 +198,8 @@ class LookUp(_Request):
 class Introduce(_Request):
     """Asks the tracker to hand a boxed offer to a registered peer; answered by `Introduced`.
 
-    A repeat with the same transaction ID and box within 10 seconds is the same introduction: the
-    offer is handed over again and counted once.
+    A repeat of the same box within 10 seconds is the same introduction: the offer is handed over
+    again and counted once.
     """
 
     method = INTRODUCE
