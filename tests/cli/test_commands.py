@@ -133,8 +133,9 @@ class StreamTests(CommandTestCase):
         connected = await self.run_command(
             "--json", "--tracker", tracker, "connect", ready["peer"], "x", name="b", stdin=question
         )
+        self.assertEqual(connected.status, ExitStatus.DONE, connected.stderr)
         listened = await listening.ended
-        self.assertEqual((connected.status, listened.status), (ExitStatus.DONE, ExitStatus.DONE))
+        self.assertEqual(listened.status, ExitStatus.DONE, listened.stderr)
         self.assertEqual(connected.stdout, answer)
         self.assertEqual(listened.stdout, question)
         opened, accepted = connected.event("connected"), listened.event("accepted")
