@@ -1,1 +1,69 @@
-"""Peer-to-peer networking for Twisted programs."""
+"""Peer-to-peer networking for Twisted programs.
+
+Name a peer by its public key and get an ordinary Twisted transport to it: encrypted, mutually
+authenticated and direct, through NATs on both sides.  The first program, which dials an echo
+service::
+
+    import sys
+
+    from twisted.internet.endpoints import connectProtocol
+    from twisted.internet.task import react
+    from twisted_p2p import P2PNode, PeerClientEndpoint, load_or_create_identity
+
+    async def main(reactor, peer_id):
+        identity = load_or_create_identity("identity.pem")
+        node = P2PNode(reactor, identity, trackers=[("tracker.example", 3478)])
+        node.startService()
+        await connectProtocol(PeerClientEndpoint(node, peer_id, "echo"), MyProtocol())
+        ...
+
+    react(main, sys.argv[1:])
+
+The names below are loaded when they are first used, so importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .addresses import HostPort as HostPort
+    from .addresses import Path as Path
+    from .addresses import PeerAddress as PeerAddress
+    from .endpoints import PeerClientEndpoint as PeerClientEndpoint
+    from .endpoints import PeerServerEndpoint as PeerServerEndpoint
+    from .errors import P2PError as P2PError
+    from .identity.keys import IdentityKey as IdentityKey
+    from .identity.keys import load_identity as load_identity
+    from .identity.keys import load_or_create_identity as load_or_create_identity
+    from .identity.peer_id import PeerID as PeerID
+    from .node.service import P2PNode as P2PNode
+
+_MODULES = {
+    "HostPort": "addresses",
+    "IdentityKey": "identity.keys",
+    "P2PError": "errors",
+    "P2PNode": "node.service",
+    "Path": "addresses",
+    "PeerAddress": "addresses",
+    "PeerClientEndpoint": "endpoints",
+    "PeerID": "identity.peer_id",
+    "PeerServerEndpoint": "endpoints",
+    "load_identity": "identity.keys",
+    "load_or_create_identity": "identity.keys",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(_MODULES)
