@@ -143,7 +143,7 @@ class IntroductionTests(SynchronousTestCase):
         self.answer(accepting=True)
         for _ in range(9):
             self.begin()
-        for number in range(29):  # and one was the stranger that was accepted
+        for number in range(30):  # the one that was accepted does not count
             self.begin(100 + number, host=f"11.2.{number}.1")
         self.now += 599
         for _ in range(10):
@@ -177,9 +177,17 @@ class IntroductionTests(SynchronousTestCase):
         for initiator in (1, 3):
             for _ in range(4):
                 self.begin(initiator, 9)
-        self.begin(2, 9)
-        self.begin(2, 9)
+        for _ in range(3):
+            self.begin(2, 9)
         self.assertEqual(self.failure_of(self.begin, 2, 9).error.code, TOO_MANY)
+
+    def test_any_number_of_a_network_s_peers_is_introduced_that_the_target_accepts(self) -> None:
+        for initiator in range(10, 50):
+            self.begin(initiator, 9)
+            self.answer(9, initiator, accepting=True)
+        for initiator in range(60, 63):
+            self.begin(initiator, 9)
+        self.assertEqual(self.failure_of(self.begin, 70, 9).error.code, TOO_MANY)
 
     def test_one_peer_asks_for_60_introductions_a_minute(self) -> None:
         for target in range(60):
@@ -189,8 +197,8 @@ class IntroductionTests(SynchronousTestCase):
         self.assertGreater(failure.retry_after_ms, 0)
         self.begin(2, 300, is_listed=True)
 
-    def test_one_peer_is_introduced_to_one_other_10_times_a_minute(self) -> None:
-        for _ in range(10):
+    def test_one_peer_is_introduced_to_one_other_30_times_a_minute(self) -> None:
+        for _ in range(30):
             self.begin(1, 2, is_listed=True)
         failure = self.failure_of(self.begin, 1, 2, is_listed=True)
         self.assertEqual(failure.error.code, TOO_MANY)

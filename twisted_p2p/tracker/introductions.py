@@ -115,7 +115,7 @@ class Introductions:
         answers[fingerprint] = answers.get(fingerprint, 0) + 1
         self._limit_hand_overs(answers[fingerprint])
         if asked.accepting:
-            self._accepted(introduction.initiator_key, introduction.target_key, now)
+            self._accepted(introduction, now)
         return introduction.path
 
     def report(self, peer_key: bytes, succeeded: int, transaction_id: bytes) -> None:
@@ -140,8 +140,10 @@ class Introductions:
         while self._all and self._all[0].begun_at + REPORT_TIME <= now:
             self._forget(self._all.popleft())
 
-    def _accepted(self, initiator_key: bytes, target_key: bytes, now: float) -> None:
-        pair = _fingerprint(initiator_key + target_key)
+    def _accepted(self, introduction: _Introduction, now: float) -> None:
+        """Remember an acquaintance; what its target wanted is nothing to protect it from."""
+        self._forget_stranger(introduction)
+        pair = _fingerprint(introduction.initiator_key + introduction.target_key)
         self._accepted_at[pair] = now
         self._accepted_at.move_to_end(pair)
         if len(self._accepted_at) > MOST_ACQUAINTANCES:
@@ -155,16 +157,19 @@ class Introductions:
         pair = (introduction.initiator_key, introduction.target_key)
         if self._latest[pair] is introduction:
             del self._latest[pair]
-        by_strangers = self._by_strangers.get(introduction.target_key)
-        if by_strangers and by_strangers[0] is introduction:
-            by_strangers.popleft()
-            if not by_strangers:
-                del self._by_strangers[introduction.target_key]
+        self._forget_stranger(introduction)
         initiator = self._initiators[introduction.initiator_key]
         initiator.introductions -= 1
         initiator.reportable = min(initiator.reportable, initiator.introductions)
         if not initiator.introductions:
             del self._initiators[introduction.initiator_key]
+
+    def _forget_stranger(self, introduction: _Introduction) -> None:
+        by_strangers = self._by_strangers.get(introduction.target_key, deque())
+        if introduction in by_strangers:
+            by_strangers.remove(introduction)
+            if not by_strangers:
+                del self._by_strangers[introduction.target_key]
 
     def _limit_hand_overs(self, count: int) -> None:
         if count > self._limits.hand_overs:

@@ -47,7 +47,7 @@ class TrackerLimits:
     introductions_by_peer: int = 60
     """Asked for by one peer, a minute."""
 
-    introductions_of_pair: int = 10
+    introductions_of_pair: int = 30
     """Of one peer to one other, a minute: friends too could pass data in boxes."""
 
     introductions_by_strangers: int = 30
