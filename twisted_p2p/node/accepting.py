@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from zope.interface import implementer
 
 from ..addresses import PeerAddress
+from ..connection.wire import encode_opening
 from ..errors import PeerRefused, ServiceInUse, UnknownService
 from ..identity.peer_id import PeerID
 from ..identity.record import AddressPolicy
@@ -21,6 +22,14 @@ _MOST_LISTED = 16
 
 _ROOM_FOR_NAMES = 256
 """Bytes that the names of services take in a record; the rest of them is not listed."""
+
+
+def check_service(service: str) -> None:
+    """Return if this can be the name of a service: 1 to 255 bytes of UTF-8.
+
+    :raises ValueError: otherwise.
+    """
+    encode_opening(service)
 
 
 @implementer(IListeningPort)
@@ -68,7 +77,9 @@ class Listeners:
 
         :raises ServiceInUse: when the service has one.
         :raises InvalidPeerID: when ``allow`` has something else.
+        :raises ValueError: for a name of no bytes, or of more than 255.
         """
+        check_service(service)
         if service in self._by_service:
             raise ServiceInUse(f"This node listens for {service!r} already.")
         listener = PeerListener(

@@ -18,7 +18,7 @@ from ..addresses import DatagramPath, HostPort, Path
 from ..connection.quic_connection import PeerConnection
 from ..connection.quic_library import warm_up
 from ..connection.quic_router import QUICRouter
-from ..errors import NoPath
+from ..errors import NoPath, PeerRefused
 from ..identity.keys import IdentityKey
 from ..identity.peer_id import PeerID
 from ..identity.record import PeerRecord
@@ -26,10 +26,11 @@ from ..identity.sequence import RisingSequence
 from ..interfaces import IPeerLink, IPeerNode
 from ..rendezvous.gathering import LocalCandidates, interface_addresses
 from ..rendezvous.introduction import Rendezvous
+from ..rendezvous.offer import Refusal
 from ..rendezvous.session import PeerSession
 from ..rendezvous.session_table import SessionTable
 from ..tracker.client import Trackers
-from .accepting import Listeners
+from .accepting import Listeners, check_service
 from .dialing import Links
 from .link import LinkOwner, PeerLink
 from .sockets import NodeSockets
@@ -53,7 +54,7 @@ class Pong:
 class P2PNode(Service):
     """One identity's presence among its peers: registered with trackers, dialling and dialled.
 
-    It works while it is started; a node that was stopped is not started again.
+    What is asked of it before it is started waits; a node that was stopped is not started again.
     """
 
     name = "p2pnode"
@@ -83,6 +84,7 @@ class P2PNode(Service):
         self._reactor = reactor
         self._identity = identity
         self._random_bytes = random_bytes
+        self._until_started: list[Deferred[None]] | None = []
         self._router: QUICRouter[PeerLink] = QUICRouter()
         self._candidates = LocalCandidates(interfaces)
         self._listeners = Listeners(identity.peer_id, self._describe_anew)
@@ -112,7 +114,7 @@ class P2PNode(Service):
             candidates=self._candidates,
             next_sequence=sequence.next,
             random_bytes=random_bytes,
-            refusal_for=self._listeners.refusal_for,
+            refusal_for=self._refusal_for,
             on_offered=self._offered,
         )
         self._links = Links(
@@ -133,10 +135,13 @@ class P2PNode(Service):
 
         :raises PortInUse: when another program has the port.
         """
-        super().startService()  # type: ignore[no-untyped-call]
         self._sockets.start(stun=self._stun_received, quic=self._quic_received)
+        super().startService()  # type: ignore[no-untyped-call]
         self._candidates.refresh(self._sockets.addresses)
         self._trackers.start()
+        waiting, self._until_started = self._until_started or [], None
+        for started in waiting:
+            started.callback(None)
         warm_up()  # while the trackers' first answers are under way
 
     def stopService(self) -> Deferred[None]:
@@ -166,17 +171,37 @@ class P2PNode(Service):
 
         It fails with `TrackerUnreachable` when every tracker has been tried in vain.
         """
-        return self._trackers.when_registered()
+        return Deferred.fromCoroutine(self._be_ready())
+
+    async def _be_ready(self) -> None:
+        await self._start()
+        await self._trackers.when_registered()
+
+    async def _start(self) -> None:
+        """Wait until this node is started, as services that depend on it may be so before it."""
+        waiting = self._until_started
+        if waiting is not None:
+            started: Deferred[None] = Deferred(waiting.remove)
+            waiting.append(started)
+            await started
 
     # What users ask.
 
     def connect(self, peer_id: str, service: str, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """Open a stream; see `IPeerNode.connect`."""
-        return Deferred.fromCoroutine(self._connect(PeerID(peer_id), service, factory))
+        return Deferred.fromCoroutine(self._connect(peer_id, service, factory))
 
-    async def _connect(self, peer_id: PeerID, service: str, factory: IProtocolFactory) -> IProtocol:
-        link = await self._links.link_to(peer_id)
+    async def _connect(self, peer_id: str, service: str, factory: IProtocolFactory) -> IProtocol:
+        check_service(service)
+        link = await self._link_to(peer_id)
         return await link.open_stream(service, factory)
+
+    async def _link_to(self, peer_id: str) -> PeerLink:
+        wanted = PeerID(peer_id)
+        if wanted == self.peer_id:
+            raise PeerRefused("This peer ID is the node's own.")
+        await self._start()
+        return await self._links.link_to(wanted)
 
     def listen(
         self, service: str, factory: IProtocolFactory, allow: Collection[str] | None = None
@@ -189,7 +214,7 @@ class P2PNode(Service):
     ) -> IListeningPort:
         listener = self._listeners.add(service, factory, allow)
         try:
-            await self.when_ready()
+            await self._be_ready()
         except BaseException:
             await listener.stopListening()
             raise
@@ -197,12 +222,12 @@ class P2PNode(Service):
 
     def ping(self, peer_id: str) -> Deferred[Pong]:
         """Measure a round trip to a peer; fails as `connect` does."""
-        return Deferred.fromCoroutine(self._ping(PeerID(peer_id)))
+        return Deferred.fromCoroutine(self._ping(peer_id))
 
-    async def _ping(self, peer_id: PeerID) -> Pong:
-        link = await self._links.link_to(peer_id)
+    async def _ping(self, peer_id: str) -> Pong:
+        link = await self._link_to(peer_id)
         round_trip = await link.ping()
-        presence = await self._trackers.look_up(peer_id)
+        presence = await self._trackers.look_up(link.peer_id)
         if link.path is None:
             raise NoPath
         return Pong(round_trip, link.path, presence.accepting)
@@ -221,6 +246,11 @@ class P2PNode(Service):
         link = self._router.route(data, path)
         if link is not None:
             link.datagram_received(data)
+
+    def _refusal_for(self, peer_id: PeerID) -> Refusal | None:
+        if not self.running:
+            return Refusal.NOT_ACCEPTING
+        return self._listeners.refusal_for(peer_id)
 
     def _offered(self, session: PeerSession) -> None:
         self._links.offered(session)
