@@ -46,6 +46,9 @@ from twisted_p2p.tracker.messages import (
 _HIGHEST_SEQUENCE = 2**64 - 1
 _UNBOXINGS_PER_SECOND = 100
 
+MOST_UNPROVEN = 32
+"""Sessions begun by peers of which nothing authentic was heard yet: each may be 80 probes."""
+
 
 class Introducer(Protocol):
     """What hands offers and answers over: the trackers of a node."""
@@ -195,6 +198,8 @@ class Rendezvous:
         if crossing is not None and self._identity.peer_id < sender:
             return "crossing_offer"  # ours wins, by the rule that the peer goes by too
         refusal = None if crossing is not None else self._refusal_for(sender)
+        if refusal is None and self._sessions.unproven_count() >= MOST_UNPROVEN:
+            return "too_many_sessions"
         if not self._sequences.accept(offer):
             return self._refuse_stale(offer, refusal)
         if refusal is not None:

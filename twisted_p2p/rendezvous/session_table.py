@@ -50,6 +50,11 @@ class SessionTable:
         session = self._by_session_id.get(session_id)
         return session if session is not None and session.peer_id == peer_id else None
 
+    def unproven_count(self) -> int:
+        """Return how many sessions that peers began have heard nothing authentic yet."""
+        sessions = self._by_session_id.values()
+        return sum(not one.is_initiator and one.datagram_path is None for one in sessions)
+
     def open(
         self, peer_id: PeerID, session_id: bytes, secret: bytes, *, is_initiator: bool
     ) -> PeerSession:
