@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from twisted_p2p.addresses import HostPort
+from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.node.service import P2PNode
 from twisted_p2p.testing import (
     INTERNET_LINK,
@@ -143,13 +144,14 @@ class World:
         trackers: Collection[HostPort] | None = None,
         port: int = 0,
         link: Link | None = None,
+        identity: IdentityKey | None = None,
     ) -> P2PNode:
         """Add a node behind a NAT of its own, or at a public address."""
         number = len(self.nodes) + 1
         host = self.add_host(number, nat, link or self.link)
         if trackers is None:
             trackers = [tracker.address for tracker in self.trackers]
-        return self.keep(simulated_node(host, trackers, port=port), host)
+        return self.keep(simulated_node(host, trackers, port=port, identity=identity), host)
 
     def add_host(self, number: int, nat: NATBehaviour | None, link: Link) -> SimulatedHost:
         """Add a host whose public address ``11.x.y.2`` has its number in the middle."""
@@ -179,6 +181,19 @@ class World:
     def stop(self, node: P2PNode) -> None:
         if node.running:
             self.until(node.stopService())
+
+    def restart(self, node: P2PNode) -> P2PNode:
+        """Let a node crash, and start another one with its identity on its host."""
+        host = self.hosts[node]
+        self.nodes.remove(node)
+        for call in host.reactor.getDelayedCalls():
+            call.cancel()
+        for ports in host._ports.values():
+            ports.clear()
+        trackers = [tracker.address for tracker in self.trackers]
+        fresh = self.keep(simulated_node(host, trackers, identity=node._identity), host)
+        self.start(fresh)
+        return fresh
 
     def vanish(self, node: P2PNode) -> None:
         """Let no packet reach a node or leave it any more."""

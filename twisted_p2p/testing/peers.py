@@ -10,11 +10,20 @@ from twisted_p2p.node.service import P2PNode
 from twisted_p2p.testing.host import SimulatedHost
 
 
-def simulated_node(host: SimulatedHost, trackers: Iterable[HostPort], *, port: int = 0) -> P2PNode:
-    """Return a node, not yet started, that runs on a host and repeats from the host's seed."""
+def simulated_node(
+    host: SimulatedHost,
+    trackers: Iterable[HostPort],
+    *,
+    port: int = 0,
+    identity: IdentityKey | None = None,
+) -> P2PNode:
+    """Return a node, not yet started, that runs on a host and repeats from the host's seed.
+
+    Unless it is given an identity, it gets a new one.
+    """
     return P2PNode(
         host.reactor,
-        IdentityKey.from_seed(host.random.randbytes(32)),
+        identity or IdentityKey.from_seed(host.random.randbytes(32)),
         trackers=trackers,
         port=port,
         interfaces=lambda: host.addresses,
