@@ -33,15 +33,15 @@ class Server(ProcessProtocol):
         self.listening: Deferred[str] = Deferred()
         self.ended: Deferred[None] = Deferred()
 
-    def outReceived(self, data: bytes) -> None:  # noqa: N802  (Twisted's name)
+    def outReceived(self, data: bytes) -> None:
         self.output += data.decode()
         said = re.search(r"listening as (\w{52})\n", self.output)
         if said and not self.listening.called:
             self.listening.callback(said.group(1))
 
-    errReceived = outReceived  # noqa: N815  (as above)
+    errReceived = outReceived
 
-    def processEnded(self, reason: Failure) -> None:  # noqa: N802  (as above)
+    def processEnded(self, reason: Failure) -> None:
         if not self.listening.called:
             self.listening.errback(AssertionError(self.output))
         self.ended.callback(None)

@@ -36,7 +36,7 @@ class FloodOfOffersTests(SynchronousTestCase):
         self.identity = IdentityKey.from_seed(bytes(32))
         self.offered: list[PeerSession] = []
         self.made = 0
-        candidates = LocalCandidates(lambda: [])
+        candidates = LocalCandidates(list)
         self.sessions = SessionTable(
             self.clock,
             candidates=candidates,

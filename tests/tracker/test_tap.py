@@ -111,15 +111,15 @@ class Program(ProcessProtocol):
         self.served: Deferred[str] = Deferred()
         self.ended: Deferred[object] = Deferred()
 
-    def outReceived(self, data: bytes) -> None:  # noqa: N802
+    def outReceived(self, data: bytes) -> None:
         self.output += data.decode()
         found = re.search(r"p2ptracker serves (.*)\n", self.output)
         if found and not self.served.called:
             self.served.callback(found.group(1))
 
-    errReceived = outReceived  # noqa: N815
+    errReceived = outReceived
 
-    def processEnded(self, reason: Failure) -> None:  # noqa: N802
+    def processEnded(self, reason: Failure) -> None:
         if not self.served.called:
             self.served.errback(AssertionError(self.output))
         self.ended.callback(reason.value)

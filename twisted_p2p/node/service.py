@@ -10,7 +10,12 @@ from typing import Any
 from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -162,9 +167,16 @@ class P2PNode(Service):
         """The UDP port, since the node was started."""
         return self._sockets.addresses[0].port
 
-    def add_tracker(self, tracker: HostPort) -> None:
-        """Register with another tracker too; ``(host, port)``.  One known already is no matter."""
-        self._trackers.add(HostPort(*tracker))
+    def add_tracker(self, tracker: HostPort, endpoint: IStreamClientEndpoint | None = None) -> None:
+        """Register with another tracker too; ``(host, port)``.  One known already is no matter.
+
+        It is asked by UDP.  With an ``endpoint`` that leads to it, it is asked over that instead,
+        for networks that block UDP to it; a path to a peer still takes UDP.
+        """
+        if endpoint is None:
+            self._trackers.add(HostPort(*tracker))
+        else:
+            self._trackers.add_stream(HostPort(*tracker), endpoint)
 
     def when_ready(self) -> Deferred[None]:
         """Return a Deferred that fires once this node can be reached: a tracker knows it.

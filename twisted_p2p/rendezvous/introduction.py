@@ -190,14 +190,22 @@ class Rendezvous:
         if not self._unboxings.admits(b"", _UNBOXINGS_PER_SECOND, self._now()):
             return "too_many_offers"
         offer = open_offer(self._identity, sender, message.box)
-        session = self._sessions.find(offer.session_id, sender)
-        if session is not None:
+        if self._sessions.find(offer.session_id, sender) is not None:
             self._answer(offer)  # the one before may have been lost
             return None
         crossing = self._crossing(sender)
         if crossing is not None and self._identity.peer_id < sender:
             return "crossing_offer"  # ours wins, by the rule that the peer goes by too
         refusal = None if crossing is not None else self._refusal_for(sender)
+        reason = self._decline(offer, refusal)
+        if reason is None:
+            self._accept(offer, message.addresses)
+            if crossing is not None:
+                crossing.session.close()  # its dialler has the session just offered instead
+        return reason
+
+    def _decline(self, offer: Offer, refusal: Refusal | None) -> str | None:
+        """Return why a new offer is not taken, told to its sender where that is due, or None."""
         if refusal is None and self._sessions.unproven_count() >= MOST_UNPROVEN:
             return "too_many_sessions"
         if not self._sequences.accept(offer):
@@ -205,9 +213,6 @@ class Rendezvous:
         if refusal is not None:
             self._answer(offer, refusal)
             return "refused"
-        self._accept(offer, message.addresses)
-        if crossing is not None:
-            crossing.session.close()  # its dialler has the session just offered instead
         return None
 
     def _crossing(self, sender: PeerID) -> Offering | None:
