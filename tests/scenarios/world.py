@@ -91,11 +91,13 @@ class World:
         trackers: int = 1,
         link: Link = INTERNET_LINK,
         limits: TrackerLimits = DEFAULT_LIMITS,
+        tracker_class: type[SimulatedTracker] = SimulatedTracker,
     ) -> None:
         """Make a world whose hosts and NATs have this link to its middle."""
         self.net = SimulatedInternet(seed)
         self.link = link
         self.limits = limits
+        self.tracker_class = tracker_class
         self.trackers = [self.add_tracker(number) for number in range(trackers)]
         self.nodes: list[P2PNode] = []
         self.hosts: dict[P2PNode, SimulatedHost] = {}
@@ -130,12 +132,12 @@ class World:
 
     def add_tracker(self, number: int = 0) -> SimulatedTracker:
         host = self.net.add_host(f"tracker {number}", f"11.9.{number}.2", link=self.link)
-        return SimulatedTracker(host, limits=self.limits)
+        return self.tracker_class(host, limits=self.limits)
 
     def restart_tracker(self, number: int = 0) -> None:
         """Start a tracker that knows nobody where one was stopped."""
         self.run(0.0)
-        self.trackers[number] = SimulatedTracker(self.trackers[number].host, limits=self.limits)
+        self.trackers[number] = self.tracker_class(self.trackers[number].host, limits=self.limits)
 
     def add_node(
         self,
