@@ -116,7 +116,7 @@ class EventTests(SynchronousTestCase):
 
     def tell(self, side: Side, *events: object) -> None:
         self.library.events.extend(events)
-        side.machine.handle_timer(0.0)
+        side.machine.receive_datagram(b"", None, 0.0)
         side.tell()
 
     def open_client(self) -> Side:

@@ -29,6 +29,14 @@ class CloseCode(IntEnum):
     INTERNAL_ERROR = 0x1004
     """Something here does not work."""
 
+    @classmethod
+    def of(cls, number: int) -> CloseCode:
+        """Return the code with this number; any other is QUIC's or TLS's word for an error."""
+        try:
+            return cls(number)
+        except ValueError:
+            return cls.PROTOCOL_ERROR
+
 
 @frozen
 class PeerAuthenticated:

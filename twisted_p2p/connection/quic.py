@@ -60,7 +60,7 @@ UNPROVEN_LIMIT = 64 * 1024
 """Bytes that a responder takes between the TLS handshake and the initiator's proof."""
 
 TIMER_GRANULARITY = 0.001
-"""Seconds that a timer waits at least after something was sent (RFC 9002, section 6.1.2).
+"""Seconds that a timer waits at least after it was last looked at (RFC 9002, section 6.1.2).
 
 The library paces by the microsecond: over a simulated path of 40 ms, waiting sent as much in the
 same time, with 14 times less work.
@@ -69,8 +69,11 @@ same time, with 14 times less work.
 CONTROL_QUEUE = 64 * 1024
 """Bytes of control messages that may wait to be sent; only a hostile peer lets them."""
 
+SEND_AGAIN = 0.005
+"""Seconds after which sending is tried again for the first time; every further time twice that."""
+
 MOST_SEND_FAILURES = 10
-"""Times in a row that the library may fail to send before it is given up."""
+"""Times in a row that the library may fail to send, once joined, before it is given up."""
 
 
 class _State(Enum):
@@ -118,7 +121,7 @@ class QUICConnection:
         self._send_failures = 0
         self._send_again: float | None = None
         self._pings = 0
-        self._last_sent = now
+        self._last_flush = now
         self._held: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._unproven = 0
         self._control = ControlReader()
@@ -152,25 +155,24 @@ class QUICConnection:
         self._absorb()
         if self._deadline is not None and self._deadline <= now:
             self._time_out()
-        if self._library is not None:
-            self._guarded(self._library.handle_timer, now)
-            self._drain(self._library)
+        self._keep_library_time()
 
     def get_timer(self) -> float | None:
         """Return when `handle_timer` is wanted, or None once all is over."""
         self._absorb()
         timers = [time for time in (self._deadline, self._send_again) if time is not None]
         if self._library is not None and (timer := self._library.get_timer()) is not None:
-            timers.append(max(timer, self._last_sent + TIMER_GRANULARITY))
+            timers.append(max(timer, self._last_flush + TIMER_GRANULARITY))
         return min(timers, default=None)
 
     def datagrams_to_send(self, now: float) -> Datagrams:
         """Return the datagrams to send now, all to `VIRTUAL_PEER`."""
         self._now = now
         self._absorb()
+        # Without this a busy connection might put off the library's timers for ever.
+        self._keep_library_time()
+        self._last_flush = now
         datagrams = self._collect()
-        if datagrams:
-            self._last_sent = now
         if self._state is _State.OPEN:
             self.streams.tell_writable()
             self._watch_closing()
@@ -248,6 +250,14 @@ class QUICConnection:
         if self._state is _State.OPEN:
             self.streams.tell_gathered()
 
+    def _keep_library_time(self) -> None:
+        """Let the library do what is due."""
+        if self._library is not None:
+            timer = self._library.get_timer()
+            if timer is not None and timer <= self._now:
+                self._guarded(self._library.handle_timer, self._now)
+                self._drain(self._library)
+
     def _collect(self) -> Datagrams:
         datagrams, self._outgoing = self._outgoing, []
         if self._library is not None:
@@ -264,12 +274,17 @@ class QUICConnection:
             self._deadline = self._now + CLOSING_TIMEOUT
 
     def _sending_failed(self) -> None:
-        """Go on as if the datagrams were lost, for qh3 fails so once with some first flights."""
+        """Go on as if the datagrams were lost, and try again.
+
+        qh3 as responder fails so when the whole first flight of another library's initiator is
+        one datagram, until that one sends again; a handshake has a deadline of its own.
+        """
         self.dropped["send_failed"] += 1
         self._send_failures += 1
-        self._send_again = self._now + TIMER_GRANULARITY * 10
-        if self._send_failures >= MOST_SEND_FAILURES:
+        if self._send_failures >= MOST_SEND_FAILURES and self._state is _State.OPEN:
             self._fail(CloseCode.INTERNAL_ERROR, "the QUIC library cannot send")
+        is_closed = self._state is _State.CLOSED
+        self._send_again = None if is_closed else self._now + SEND_AGAIN * 2**self._send_failures
 
     def _guarded(self, command: Callable[..., object], *arguments: object) -> None:
         """Call the library; whatever a peer makes it raise goes no further.
@@ -370,7 +385,7 @@ class QUICConnection:
 
     def _obey(self, message: ControlMessage) -> None:
         if isinstance(message, Goodbye):
-            self._fail(_close_code(message.close_code), "", by_peer=True)
+            self._fail(CloseCode.of(message.close_code), "", by_peer=True)
         elif isinstance(message, Proof) and self._state is _State.PROVING:
             self._check_initiator(message)
         elif isinstance(message, Credit) and self._state is _State.OPEN:
@@ -402,7 +417,7 @@ class QUICConnection:
             self.streams.tell_gathered()
             self.streams.close()
             self._state, self._deadline = _State.CLOSED, None
-            code = _close_code(event.error_code)
+            code = CloseCode.of(event.error_code)
             self._emit(ConnectionClosed(code, event.reason_phrase, by_peer=True))
         self._emit(ConnectionForgotten())
 
@@ -427,11 +442,3 @@ class QUICConnection:
         self._outgoing = self._collect()
         with suppress(Exception):
             self._library.close(code, message)
-
-
-def _close_code(number: int) -> CloseCode:
-    """Return the code with this number; any other one is QUIC's or TLS's word for an error."""
-    try:
-        return CloseCode(number)
-    except ValueError:
-        return CloseCode.PROTOCOL_ERROR
