@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import sys
+from io import StringIO
 from typing import Any
 
 from twisted.internet import reactor as real_reactor
@@ -15,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from twisted_p2p.errors import P2PError
 from twisted_p2p.tracker.server import TrackerServer, UDPListener
 from twisted_p2p.tracker.tap import DEFAULT_UDP, Options, makeService
 
@@ -96,11 +98,15 @@ class OptionsTests(SynchronousTestCase):
             error = self.assertRaises(SystemExit, makeService, self.parse(*arguments))
             self.assertIn(f"{arguments[1]} is no server endpoint", str(error.code))
 
-    def test_what_keeps_it_from_starting_ends_the_program_with_a_sentence(self) -> None:
+    def test_what_keeps_it_from_starting_is_said_in_one_sentence(self) -> None:
+        self.patch(sys, "excepthook", sys.excepthook)
+        self.patch(sys, "stderr", StringIO())
         service: Any = makeService(self.parse("--udp", "0:interface=11.9.9.9"))
         for start in (service.privilegedStartService, service.startService):
-            error = self.assertRaises(SystemExit, start)
-            self.assertIn("Cannot listen on UDP 11.9.9.9:0", str(error.code))
+            error = self.assertRaises(P2PError, start)
+            sys.excepthook(P2PError, error, None)
+        sentence = "p2ptracker: Cannot listen on UDP 11.9.9.9:0: Cannot assign requested address.\n"
+        self.assertEqual(sys.stderr.getvalue(), 2 * sentence)
 
 
 class Program(ProcessProtocol):
@@ -151,15 +157,23 @@ class ProgramTests(TestCase):
     async def test_a_port_in_use_is_one_sentence_and_a_status(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
-            for name in PROGRAMS:
-                arguments = self.arguments(name, *FREE, f"--udp={port}:interface=127.0.0.1")
+            udp = f"--udp={taken.getsockname()[1]}:interface=127.0.0.1"
+            address = "{}:{}".format(*taken.getsockname())
+            for name, options in (*PROGRAMS.items(), ("daemon", self.daemon_options())):
+                folder = self.mktemp()
+                os.mkdir(folder)
                 out, err, status = await getProcessOutputAndValue(
-                    sys.executable, arguments, os.environ
+                    sys.executable,
+                    [*options, "p2ptracker", *FREE, udp],
+                    os.environ,
+                    path=folder,
                 )
                 output = (out + err).decode()
-                self.assertIn(
-                    f"p2ptracker: UDP 127.0.0.1:{port} is in use by another program.", output
-                )
+                self.assertIn(f"UDP {address} is in use by another program.", output)
                 self.assertNotIn("Traceback", output)
-                self.assertEqual(status, 1, name)
+                self.assertEqual((name, status), (name, 1))
+                self.assertNotIn("twistd.pid", os.listdir(folder))
+
+    def daemon_options(self) -> list[str]:
+        """Return what starts a tracker in the background."""
+        return PROGRAMS["twistd"][:2]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import serverFromString
@@ -78,11 +79,20 @@ class _Program(MultiService):
     def startService(self) -> None:
         self._start(super().startService)
 
-    def _start(self, start: Any) -> None:
+    def _start(self, start: Callable[[], None]) -> None:
         try:
             start()
-        except P2PError as error:
-            raise SystemExit(f"p2ptracker: {error}") from None
+        except P2PError:
+            # Both programs let an error end them, and a daemon passes it on to whoever started
+            # it; all that they add is a traceback, which would bury the sentence.
+            sys.excepthook = _say_in_one_sentence
+            raise
+
+
+def _say_in_one_sentence(
+    kind: type[BaseException], error: BaseException, traceback: object
+) -> None:
+    print(f"p2ptracker: {error}", file=sys.stderr)  # noqa: T201  (a program's last word)
 
 
 def makeService(options: Options) -> IService:
