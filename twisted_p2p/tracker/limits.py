@@ -29,7 +29,7 @@ class TrackerLimits:
     departed_peers: int = 20_000
     """Peers that are gone and whose sequence is remembered still."""
 
-    unproven_at_once: int = 256
+    unproven_at_once: int = 512
     """Answers to who has shown neither cookie nor token, each time that answers are sent."""
 
     binding_requests: int = 100
