@@ -1,0 +1,122 @@
+"""Programs on the machines of a lab, followed by what they print."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IProcessTransport
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from twisted_p2p.network_namespaces.namespace import Namespace
+
+P2P = (sys.executable, "-m", "twisted_p2p.cli")
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+
+PATIENCE = 90.0
+"""Seconds that a program may take to say or do what is waited for."""
+
+KEPT = 4096
+"""Bytes of standard output that are kept to be looked at; the rest is counted and digested."""
+
+
+class ProgramFailed(AssertionError):
+    """A program did not say or do what was waited for, before it ended or in time."""
+
+
+class Program(ProcessProtocol):
+    """One program on a machine of a lab: what it has put out so far, and how it ended.
+
+    ``size`` and ``digest`` are of its standard output; ``complaints`` is its standard error.
+    """
+
+    transport: IProcessTransport
+
+    def __init__(self, machine: Namespace, *arguments: str) -> None:
+        self.size = 0
+        self.digest = hashlib.sha256()
+        self.complaints = ""
+        self.exit_status: int | None = None
+        self._name = " ".join(arguments[-3:])
+        self._beginning = b""
+        self._waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+        command = machine.command(arguments)
+        reactor.spawnProcess(self, command[0], command, env=os.environ)  # type: ignore[attr-defined]
+
+    def event(self, name: str) -> Deferred[dict[str, Any]]:
+        """Fire with the first event of a name on standard error, under ``--json``."""
+        return self._until(lambda: next(self._events(name), None))
+
+    def said(self, text: str) -> Deferred[bool]:
+        """Fire when a text stands in the first bytes of standard output."""
+        return self._until(lambda: text.encode() in self._beginning)
+
+    def received(self, size: int) -> Deferred[bool]:
+        """Fire when that many bytes have come out of standard output."""
+        return self._until(lambda: self.size >= size)
+
+    def ended(self) -> Deferred[bool]:
+        """Fire when the program has ended; ``exit_status`` is then known."""
+        return self._until(lambda: self.exit_status is not None)
+
+    def kill(self) -> Deferred[bool]:
+        """Kill the program if it still runs, and fire when it has ended."""
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
+        return self.ended()
+
+    def outReceived(self, data: bytes) -> None:
+        self.size += len(data)
+        self.digest.update(data)
+        self._beginning += data[: KEPT - len(self._beginning)]
+        self._look()
+
+    def errReceived(self, data: bytes) -> None:
+        self.complaints += data.decode(errors="replace")
+        self._look()
+
+    def processEnded(self, reason: Failure) -> None:
+        code, signal = reason.value.exitCode, reason.value.signal
+        self.exit_status = -signal if code is None else code
+        self._look()
+        unmet, self._waiting = self._waiting, []
+        for _, waiting in unmet:
+            waiting.errback(self._failed(f"ended with status {self.exit_status}"))
+
+    def _failed(self, what: str) -> Failure:
+        return Failure(
+            ProgramFailed(
+                f"{self._name} {what} and put out {self.size} bytes, "
+                f"{self._beginning[:200]!r}..., and said:\n{self.complaints}"
+            )
+        )
+
+    def _events(self, name: str) -> Iterator[dict[str, Any]]:
+        for line in self.complaints.splitlines(keepends=True):
+            if line.startswith("{") and line.endswith("}\n"):
+                event: dict[str, Any] = json.loads(line)
+                if event["event"] == name:
+                    yield event
+
+    def _until(self, condition: Callable[[], Any]) -> Deferred[Any]:
+        waiting: Deferred[Any] = Deferred()
+        waiting.addTimeout(PATIENCE, reactor, lambda *_: self._failed("took too long"))
+        self._waiting.append((condition, waiting))
+        self._look()
+        return waiting
+
+    def _look(self) -> None:
+        for item in list(self._waiting):
+            condition, waiting = item
+            if found := condition():
+                self._waiting.remove(item)
+                waiting.callback(found)
