@@ -205,6 +205,11 @@ class World:
         """Undo `vanish`."""
         self.hosts[node].link = evolve(self.hosts[node].link, loss=0.0)
 
+    def abandon(self) -> None:
+        """Stop nothing at the end."""
+        self.nodes.clear()
+        self.hosts.clear()
+
     # What happens.
 
     def run(self, seconds: float) -> None:

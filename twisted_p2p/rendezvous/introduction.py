@@ -34,7 +34,6 @@ from twisted_p2p.rendezvous.offer import (
 from twisted_p2p.rendezvous.offering import Offering
 from twisted_p2p.rendezvous.session import PeerSession
 from twisted_p2p.rendezvous.session_table import SessionTable
-from twisted_p2p.tracker.limits import Rates
 from twisted_p2p.tracker.messages import (
     AnswerHandedOver,
     AnswerTaken,
@@ -98,7 +97,8 @@ class Rendezvous:
         self._refusal_for = refusal_for
         self._on_offered = on_offered
         self._sequences = OfferSequences()
-        self._unboxings = Rates(random_bytes(32), 1)
+        self._unboxings = 0
+        self._unboxing_second = 0
         self._offerings: dict[PeerID, Offering] = {}
 
     # Offering.
@@ -187,7 +187,7 @@ class Rendezvous:
         self._offer(offering, last_sequence + 1)
 
     def _offer_received(self, sender: PeerID, message: OfferHandedOver) -> str | None:
-        if not self._unboxings.admits(b"", _UNBOXINGS_PER_SECOND, self._now()):
+        if not self._may_unbox():
             return "too_many_offers"
         offer = open_offer(self._identity, sender, message.box)
         if self._sessions.find(offer.session_id, sender) is not None:
@@ -214,6 +214,14 @@ class Rendezvous:
             self._answer(offer, refusal)
             return "refused"
         return None
+
+    def _may_unbox(self) -> bool:
+        """Count an offer, and return whether it is within what one second allows."""
+        second = int(self._now())
+        if second != self._unboxing_second:
+            self._unboxing_second, self._unboxings = second, 0
+        self._unboxings += 1
+        return self._unboxings <= _UNBOXINGS_PER_SECOND
 
     def _crossing(self, sender: PeerID) -> Offering | None:
         """Return this node's own offer to a peer if the two may have crossed."""
