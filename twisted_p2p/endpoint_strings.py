@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndp
 
 from .endpoints import PeerClientEndpoint, PeerServerEndpoint
 from .identity.peer_id import PeerID
+from .node.accepting import check_service
 from .node.defaults import default_identity_path, default_trackers, parse_trackers
 from .node.service import P2PNode
 from .node.sharing import shared_node
@@ -25,15 +26,19 @@ def parse_client(
     """Return the endpoint that a client string describes.
 
     :raises InvalidPeerID: when ``peer`` is not a peer ID.
+    :raises ValueError: when ``service`` can be no name or ``tracker`` names none.
     :raises IdentityFileError: when the identity file cannot be used.
     """
-    return PeerClientEndpoint(_node(reactor, tracker, identity), PeerID(peer), service)
+    peer_id = PeerID(peer)
+    check_service(service)
+    return PeerClientEndpoint(_node(reactor, tracker, identity), peer_id, service)
 
 
 def parse_server(
     reactor: Any, name: str, *, tracker: str = "", identity: str = "", allow: str = ""
 ) -> IStreamServerEndpoint:
     """Return the endpoint that a server string describes; raises as `parse_client` does."""
+    check_service(name)
     allowed = frozenset(PeerID(peer) for peer in allow.split(",")) if allow else None
     return PeerServerEndpoint(_node(reactor, tracker, identity), name, allowed)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from ipaddress import ip_address
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -12,6 +14,10 @@ from ..addresses import HostPort
 
 TRACKER_PORT = 3478
 """The port of STUN servers, RFC 8489 section 18.6."""
+
+_HOST_AND_PORT = re.compile(
+    r"(?:\[(?P<address>[^\[\]]+)\]|(?P<host>[^\s:\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 
 
 def default_identity_path() -> Path:
@@ -39,11 +45,17 @@ def parse_tracker(text: str) -> HostPort:
     :raises ValueError: with a sentence for the user.
     """
     if isIPv6Address(text):
-        return HostPort(text, TRACKER_PORT)
-    host, colon, port = text.rpartition(":")
-    if text.endswith("]") or not colon:
-        host, port = text, str(TRACKER_PORT)
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"{text!r} names no tracker; write HOST or HOST:PORT")
-    return HostPort(host, int(port))
+        return HostPort(str(ip_address(text)), TRACKER_PORT)
+    found = _HOST_AND_PORT.fullmatch(text)
+    if found is None or not 0 < int(found["port"] or TRACKER_PORT) < 65536:
+        raise _names_none(text)
+    host = found["host"]
+    if found["address"]:
+        if not isIPv6Address(found["address"]):
+            raise _names_none(text)
+        host = str(ip_address(found["address"]))
+    return HostPort(host, int(found["port"] or TRACKER_PORT))
+
+
+def _names_none(text: str) -> ValueError:
+    return ValueError(f"{text!r} names no tracker; write HOST or HOST:PORT")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
+
+from twisted.internet.defer import Deferred, gatherResults
 
 from ..addresses import HostPort
 from ..identity.keys import load_or_create_identity
 from ..identity.peer_id import PeerID
 from .service import P2PNode
 
-_nodes: WeakKeyDictionary[Any, dict[PeerID, P2PNode]] = WeakKeyDictionary()
+_nodes: dict[Any, dict[PeerID, P2PNode]] = {}
+"""The running nodes, by reactor."""
 
 
 def shared_node(
@@ -25,12 +27,26 @@ def shared_node(
     :raises IdentityFileError: when the identity file cannot be used.
     """
     identity = load_or_create_identity(identity_path)
-    nodes = _nodes.setdefault(reactor, {})
+    if reactor not in _nodes:
+        _nodes[reactor] = {}
+        reactor.addSystemEventTrigger("before", "shutdown", stop_shared_nodes, reactor)
+    nodes = _nodes[reactor]
     node = nodes.get(identity.peer_id)
     if node is None:
-        node = nodes[identity.peer_id] = P2PNode(reactor, identity)
+        node = P2PNode(reactor, identity)
         node.startService()
-        reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
+        nodes[identity.peer_id] = node
     for tracker in trackers:
         node.add_tracker(tracker)
     return node
+
+
+def stop_shared_nodes(reactor: Any) -> Deferred[None]:
+    """Stop the nodes of a reactor; whoever asks for one again gets another one.
+
+    Nobody need call it but tests that use endpoint strings on a reactor that goes on.
+    """
+    nodes = _nodes.get(reactor, {})
+    stopped = gatherResults([node.stopService() for node in nodes.values()])
+    nodes.clear()
+    return stopped.addCallback(lambda _: None)
