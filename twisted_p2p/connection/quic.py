@@ -39,6 +39,7 @@ from twisted_p2p.connection.wire import (
     ControlReader,
     Credit,
     Delivered,
+    End,
     Goodbye,
     Ping,
     Pong,
@@ -392,6 +393,8 @@ class QUICConnection:
             self.streams.credit_received(message)
         elif isinstance(message, Delivered) and self._state is _State.OPEN:
             self.streams.delivery_confirmed(message)
+        elif isinstance(message, End) and self._state is _State.OPEN:
+            self.streams.end_received(message)
         elif isinstance(message, Ping) and self._state is _State.OPEN:
             self._send_control(Pong(message.number))
         elif isinstance(message, Pong) and self._state is _State.OPEN:

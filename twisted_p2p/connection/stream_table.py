@@ -28,11 +28,13 @@ from twisted_p2p.connection.events import (
 )
 from twisted_p2p.connection.flow_control import INITIAL_WINDOW, GrowthBudget, ReceiveWindow
 from twisted_p2p.connection.quic_library import QUICLibrary
+from twisted_p2p.connection.stream_ids import UnopenedStreams
 from twisted_p2p.connection.wire import (
     LONGEST_TEXT,
     ControlMessage,
     Credit,
     Delivered,
+    End,
     Reply,
     decode_opening,
     decode_reply,
@@ -53,9 +55,6 @@ UNANSWERED_LIMIT = 32 * 1024
 The responder holds no more than twice that before the proof verified, and the proof may be lost
 once.  Congestion control allows 12,000 in the first round trip anyway.
 """
-
-MOST_STREAMS = 1_000
-"""Streams of a connection that may be unfinished; a peer that never confirms ends meets it."""
 
 _ABANDONED = 1
 """The QUIC error code of streams given up; it carries no meaning."""
@@ -82,6 +81,8 @@ class _Stream:
     sent: int = 0
     send_limit: int = INITIAL_WINDOW
     delivered: bool = False
+    size: int | None = None
+    """Bytes of payload that the peer sends in all, once it has said so."""
     gathered: list[bytes] = field(factory=list)
 
 
@@ -99,7 +100,6 @@ class StreamTable:
         send_control: Callable[[ControlMessage], object],
         fail: Callable[[CloseCode, str], object],
     ) -> None:
-        self._is_client = is_client
         self._emit = emit
         self._send_control = send_control
         self._fail = fail
@@ -108,8 +108,7 @@ class StreamTable:
         self._blocked: dict[int, _Stream] = {}
         self._gathering: list[_Stream] = []
         self._budget = GrowthBudget()
-        self._next_peer_id = 1 if is_client else 4
-        self._skipped_peer_ids: set[int] = set()
+        self._unopened = UnopenedStreams(peer_is_client=not is_client)
         self._heard = not is_client
         self._unanswered = 0
         self._open_wanted = False
@@ -164,8 +163,8 @@ class StreamTable:
             reply = Reply.UNKNOWN_SERVICE if isinstance(error, UnknownService) else Reply.REFUSED
             if stream.sending is _Sending.OPEN:
                 reason = error.args[0] if error.args else ""
-                self._native.send_stream_data(stream_id, encode_reply(reply, reason), True)
-                stream.sending = _Sending.ENDED
+                self._native.send_stream_data(stream_id, encode_reply(reply, reason))
+                self._end(stream)
             self._stop_receiving(stream)
 
     def send(self, stream_id: int, data: bytes | memoryview) -> int:
@@ -189,9 +188,7 @@ class StreamTable:
         """End what is sent on a stream; `StreamDelivered` tells when the peer has all of it."""
         stream = self._streams.get(stream_id)
         if stream is not None and stream.sending is _Sending.OPEN:
-            self._native.send_stream_data(stream_id, b"", True)
-            stream.sending = _Sending.ENDED
-            self._confirm(stream)
+            self._end(stream)
 
     def abandon(self, stream_id: int) -> None:
         """Stop at once what is still under way on a stream, in both directions."""
@@ -230,6 +227,15 @@ class StreamTable:
             stream.delivered = True
             self._confirm(stream)
 
+    def end_received(self, message: End) -> None:
+        """Take the peer's word for how much payload it sends on a stream, all of it sent now."""
+        stream = self._streams.get(message.stream_id)
+        if stream is not None and stream.receiving:
+            stream.size = message.size
+            self._end_if_all_arrived(stream)
+        elif stream is None and not self._unopened.end(message.stream_id, message.size):
+            self._fail(CloseCode.PROTOCOL_ERROR, "too many streams ended before they began")
+
     def peer_heard(self) -> None:
         """Lift the limit on what is sent before the responder said anything."""
         self._heard = True
@@ -237,7 +243,7 @@ class StreamTable:
     def data_received(self, stream_id: int, data: bytes, ended: bool) -> None:
         """Take what the library received on a stream."""
         stream = self._known(stream_id)
-        if stream is None:
+        if stream is None or not stream.receiving:
             return
         if stream.preface is not None:
             data = self._preface_received(stream, stream.preface + data)
@@ -245,14 +251,16 @@ class StreamTable:
             self._gather(stream, data)
         if ended:
             self._receiving_ended(stream)
+        else:
+            self._end_if_all_arrived(stream)
 
     def reset_received(self, stream_id: int) -> None:
         """Take it that the peer gave up sending on a stream."""
         stream = self._known(stream_id)
-        if stream is None:
-            return
-        self.tell_gathered()
-        self._receiving_stopped(stream)
+        # The library tells a reset that follows the end, too, when all has arrived already.
+        if stream is not None and stream.receiving:
+            self.tell_gathered()
+            self._receiving_stopped(stream)
 
     def stop_received(self, stream_id: int) -> None:
         """Take it that the peer wants no more of a stream; the library has reset it by now."""
@@ -297,29 +305,16 @@ class StreamTable:
     def _known(self, stream_id: int) -> _Stream | None:
         """Return a stream's state, made for a stream that the peer opens by this."""
         stream = self._streams.get(stream_id)
-        if stream is not None or not self._is_new(stream_id):
+        if stream is not None:
             return stream
-        if len(self._streams) >= MOST_STREAMS:
-            self._fail(CloseCode.PROTOCOL_ERROR, "too many unfinished streams")
+        if stream_id & 2:
+            self._fail(CloseCode.PROTOCOL_ERROR, "a unidirectional stream")
+        if not self._unopened.has(stream_id):
             return None
-        stream = _Stream(stream_id, False, ReceiveWindow(self._budget))
+        size = self._unopened.open(stream_id)
+        stream = _Stream(stream_id, False, ReceiveWindow(self._budget), size=size)
         self._streams[stream_id] = stream
         return stream
-
-    def _is_new(self, stream_id: int) -> bool:
-        """Return whether the peer opens a stream by using this ID, which may be out of order."""
-        if stream_id % 4 != self._next_peer_id % 4:
-            if stream_id & 2:
-                self._fail(CloseCode.PROTOCOL_ERROR, "a unidirectional stream")
-            return False
-        if stream_id >= self._next_peer_id:
-            self._skipped_peer_ids.update(range(self._next_peer_id, stream_id, 4))
-            self._next_peer_id = stream_id + 4
-            return True
-        if stream_id in self._skipped_peer_ids:
-            self._skipped_peer_ids.remove(stream_id)
-            return True
-        return False
 
     def _preface_received(self, stream: _Stream, data: bytes) -> bytes:
         """Take the beginning of what the peer sends on a stream; return what follows it."""
@@ -385,6 +380,10 @@ class StreamTable:
             data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
             self._emit(StreamDataReceived(stream.stream_id, data))
 
+    def _end_if_all_arrived(self, stream: _Stream) -> None:
+        if stream.preface is None and stream.window.received == stream.size:
+            self._receiving_ended(stream)
+
     def _receiving_ended(self, stream: _Stream) -> None:
         """All that the peer sends on a stream has arrived."""
         if stream.preface is not None:
@@ -408,11 +407,17 @@ class StreamTable:
             self._emit(StreamReset(stream.stream_id))
         self._forget_if_finished(stream)
 
+    def _end(self, stream: _Stream) -> None:
+        stream.sending = _Sending.ENDED
+        self._send_control(End(stream.stream_id, stream.sent))
+        self._confirm(stream)
+
     def _confirm(self, stream: _Stream) -> None:
         """Tell of a delivery, but never before the reply: an end may overtake that."""
         replied = stream.preface is None or not stream.opened_here
         if stream.delivered and replied and stream.sending is _Sending.ENDED:
             stream.sending = _Sending.DONE
+            self._native.send_stream_data(stream.stream_id, b"", True)
             self._emit(StreamDelivered(stream.stream_id))
             self._forget_if_finished(stream)
 

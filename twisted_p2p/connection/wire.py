@@ -118,6 +118,18 @@ class Delivered:
 
 
 @frozen
+class End:
+    """The sender of a stream has sent all of it, so many bytes of payload.
+
+    QUIC's own end of a stream follows only when the peer has everything: the library forgets to
+    send it again when it was lost together with more than one packet of payload.
+    """
+
+    stream_id: int
+    size: int
+
+
+@frozen
 class Goodbye:
     """The connection ends now.
 
@@ -145,7 +157,7 @@ class Pong:
     number: int
 
 
-ControlMessage = Proof | Credit | Delivered | Goodbye | Ping | Pong
+ControlMessage = Proof | Credit | Delivered | Goodbye | Ping | Pong | End
 
 _CODES: dict[type[ControlMessage], int] = {
     Proof: 0,
@@ -154,6 +166,7 @@ _CODES: dict[type[ControlMessage], int] = {
     Goodbye: 3,
     Ping: 4,
     Pong: 5,
+    End: 6,
 }
 _CLASSES = {code: message for message, code in _CODES.items()}
 
