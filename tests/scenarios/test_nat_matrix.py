@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.scenarios.world import ROUGH_LINK, World
 from twisted_p2p.errors import NoPath
+from twisted_p2p.node.service import P2PNode
 from twisted_p2p.testing import (
     FULL_CONE,
     INTERNET_LINK,
@@ -105,13 +106,19 @@ class MatrixTests(SynchronousTestCase):
             assert isinstance(error, NoPath)
             self.assertTrue(5 < world.now - began < 15, world.now - began)
             self.assertEqual(service.built, [])
-            self.check_why(error.why, world.seen_at[right])
+            self.check_why(error.why, world, left, right)
 
-    def check_why(self, why: dict[str, Any], seen_at: str) -> None:
-        tried = why["tried"]
-        self.assertTrue(tried)
-        self.assertIn(seen_at, {one["remote"].rpartition(":")[0] for one in tried})
-        for one in tried:
+    def check_why(self, why: Any, world: World, left: P2PNode, right: P2PNode) -> None:
+        ours, theirs = why["ours"], why["theirs"]
+        for side, node in ((ours, left), (theirs, right)):
+            seen_at = {address.rpartition(":")[0] for address in side["seen_at"]}
+            self.assertEqual(seen_at, {world.seen_at[node]})
+            told = {address.rpartition(":")[0] for address in side["told"]}
+            self.assertEqual(told, {world.hosts[node].addresses[0], world.seen_at[node]})
+        remote_hosts = {one["remote"].rpartition(":")[0] for one in ours["tried"]}
+        self.assertEqual(remote_hosts, {world.seen_at[right]})
+        for one in ours["tried"]:
+            self.assertEqual(one["local"].rpartition(":")[0], world.hosts[left].addresses[0])
             self.assertTrue(one["heard"] or 1 <= one["probes"] <= 10, one)
 
 
@@ -143,6 +150,24 @@ def _add_tests() -> None:
 
 
 _add_tests()
+
+
+class ReasonTests(SynchronousTestCase):
+    """What a dial says that came to nothing, when there are two trackers to compare."""
+
+    def test_it_says_which_nats_map_by_destination(self) -> None:
+        dependent, independent = behaviour(BY_PORT, BY_PORT), behaviour(INDEPENDENT, BY_PORT)
+        for nats, words in (
+            ((independent, dependent), ("yes", "unknown")),
+            ((dependent, independent), ("no", "unknown")),
+        ):
+            with World(trackers=2) as world:
+                left, right = map(world.add_node, nats)
+                world.start()
+                world.listen(right)
+                error: Any = world.error_of(left.connect(right.peer_id, "echo", world.recorders()))
+                facts = tuple(error.why[side]["mapping_independent"] for side in ("ours", "theirs"))
+                self.assertEqual(facts, words)
 
 
 class OtherNATTests(SynchronousTestCase):

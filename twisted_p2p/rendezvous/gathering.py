@@ -9,6 +9,7 @@ import ifaddr
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.ice.candidate import Candidate
+from twisted_p2p.rendezvous.no_path import Side
 
 
 def interface_addresses() -> list[str]:
@@ -71,6 +72,25 @@ class LocalCandidates:
                 )
             )
         return candidates
+
+    def side(self) -> Side:
+        """Return what is known of where this node is."""
+        told = frozenset(candidate.address for candidate in self.current())
+        return Side(self.mapped_addresses, told, self._maps_independently())
+
+    def _maps_independently(self) -> bool | None:
+        """Return whether all trackers see a socket at one address; one tracker tells nothing.
+
+        Two sockets of one tracker do not count: a NAT may go by the IP address alone.
+        """
+        seen: dict[Hashable, dict[str, HostPort]] = {}
+        for (tracker, socket), address in self._mapped.items():
+            seen.setdefault(socket, {})[tracker] = address
+        if any(len(set(by_tracker.values())) > 1 for by_tracker in seen.values()):
+            return False
+        if self._mapped and all(map(self.is_host_address, self._mapped.values())):
+            return True
+        return True if any(len(by_tracker) > 1 for by_tracker in seen.values()) else None
 
 
 def _is_reachable(host: str) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from twisted_p2p.addresses import DatagramPath, HostPort, Path, PathKind
 from twisted_p2p.datagram.driver import MachineDriver
-from twisted_p2p.errors import ConnectionVanished, DialTimedOut, NoPath, P2PError
+from twisted_p2p.errors import ConnectionVanished, DialTimedOut, P2PError
 from twisted_p2p.ice.agent import ICEAgent
 from twisted_p2p.ice.candidate import (
     Candidate,
@@ -27,6 +27,7 @@ from twisted_p2p.ice.events import (
 )
 from twisted_p2p.ice.filter import AddressScope, CandidateFilter, address_scope
 from twisted_p2p.identity.peer_id import PeerID
+from twisted_p2p.rendezvous.no_path import Side, no_path
 
 PATIENCE = 12.0
 """Seconds after which a session has no path, whatever it still waits for.
@@ -57,7 +58,9 @@ class PeerSession:
         agent: ICEAgent,
         send: Callable[[bytes, DatagramPath], object],
         local_address: Callable[[DatagramPath], HostPort],
+        ours: Callable[[], Side],
     ) -> None:
+        """Begin to wait for paths; ``ours`` tells of this node when the peer was not reached."""
         self.peer_id = peer_id
         self.session_id = session_id
         self.is_initiator = is_initiator
@@ -65,6 +68,7 @@ class PeerSession:
         """How the two came together, for the user."""
         self.remote_hosts: set[HostPort] = set()
         """The addresses that the peer says are its interfaces' own."""
+        self._theirs = Side(frozenset(), frozenset())
         self.was_answered = False
         """Whether anything of the peer's was heard, by whatever way."""
         self.agent = agent
@@ -73,6 +77,7 @@ class PeerSession:
         """Why there is no path, or no longer, once the session has failed."""
         self._send = send
         self._local_address = local_address
+        self._ours = ours
         self._when_closed: list[Callable[[], object]] = []
         self._driver: MachineDriver[ICEEvent] = MachineDriver(reactor, agent, send, self._on_event)
         self.started_at = self._driver.now()
@@ -104,6 +109,10 @@ class PeerSession:
             for candidate in offered
             if candidate.candidate_type is CandidateType.HOST
         }
+        self._theirs = Side(
+            {*self._theirs.seen_at, *observed},
+            {*self._theirs.told, *(candidate.address for candidate in offered)},
+        )
         for candidate in [*map(_observed_candidate, observed), *offered]:
             if judge.admits(candidate.address):
                 self.agent.add_remote_candidate(candidate, self.now)
@@ -169,7 +178,14 @@ class PeerSession:
 
     def _out_of_time(self) -> None:
         self._deadline = None
-        self.fail(_no_path(()) if self.was_answered else DialTimedOut())
+        self._not_reached(())
+
+    def _not_reached(self, checks: Sequence[CheckedPath]) -> None:
+        if not self.was_answered:
+            self.fail(DialTimedOut())
+            return
+        address = self._local_address
+        self.fail(no_path(checks, ours=self._ours(), theirs=self._theirs, local_address=address))
 
     def _on_event(self, event: ICEEvent) -> None:
         match event:
@@ -187,7 +203,7 @@ class PeerSession:
             case ConsentLost():
                 self.fail(ConnectionVanished())
             case ConnectivityFailed(checks):
-                self.fail(_no_path(checks) if self.was_answered else DialTimedOut())
+                self._not_reached(checks)
 
 
 def _observed_candidate(address: HostPort) -> Candidate:
@@ -197,22 +213,4 @@ def _observed_candidate(address: HostPort) -> Candidate:
         candidate_type=CandidateType.SERVER_REFLEXIVE,
         priority=candidate_priority(CandidateType.SERVER_REFLEXIVE),
         foundation=candidate_foundation(CandidateType.SERVER_REFLEXIVE, address.host),
-    )
-
-
-def _no_path(checks: tuple[CheckedPath, ...]) -> NoPath:
-    tried = [
-        {
-            "local": str(check.path.local),
-            "remote": str(check.path.remote),
-            "candidate": check.candidate_type.name.lower(),
-            "probes": check.probes,
-            "heard": check.is_authenticated,
-        }
-        for check in checks
-    ]
-    return NoPath(
-        f"No packet came through between this node and the peer: {len(tried)} addresses tried. "
-        "A NAT on one side refuses even what was asked for; try another network.",
-        why={"tried": tried, "nat": {"ours": "unknown", "theirs": "unknown"}},
     )

@@ -83,6 +83,7 @@ class SessionTable:
             agent=agent,
             send=self._send,
             local_address=self._local_address,
+            ours=self._candidates.side,
         )
         self._remember(self._by_session_id, session_id, session)
         self._remember(self._by_tag, tag, session)
