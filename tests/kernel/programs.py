@@ -1,4 +1,4 @@
-"""Programs on the machines of a lab, followed by what they print."""
+"""The programs that users run, on the machines of a lab, followed by what they print."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -16,8 +17,12 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
 
+from tests.requirements import require_namespaces
+from twisted_p2p.network_namespaces.lab import Lab
 from twisted_p2p.network_namespaces.namespace import Namespace
+from twisted_p2p.network_namespaces.nat_rules import NATFlavour
 
 P2P = (sys.executable, "-m", "twisted_p2p.cli")
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
@@ -50,7 +55,7 @@ class Program(ProcessProtocol):
         self._beginning = b""
         self._waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
         command = machine.command(arguments)
-        reactor.spawnProcess(self, command[0], command, env=os.environ)  # type: ignore[attr-defined]
+        reactor.spawnProcess(self, command[0], command, env=os.environ)
 
     def event(self, name: str) -> Deferred[dict[str, Any]]:
         """Fire with the first event of a name on standard error, under ``--json``."""
@@ -59,6 +64,10 @@ class Program(ProcessProtocol):
     def said(self, text: str) -> Deferred[bool]:
         """Fire when a text stands in the first bytes of standard output."""
         return self._until(lambda: text.encode() in self._beginning)
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return what a command has put out so far under ``--json``, up to `KEPT` bytes."""
+        return [json.loads(line) for line in self._beginning.splitlines()]
 
     def received(self, size: int) -> Deferred[bool]:
         """Fire when that many bytes have come out of standard output."""
@@ -85,8 +94,8 @@ class Program(ProcessProtocol):
         self._look()
 
     def processEnded(self, reason: Failure) -> None:
-        code, signal = reason.value.exitCode, reason.value.signal
-        self.exit_status = -signal if code is None else code
+        ended: Any = reason.value
+        self.exit_status = -ended.signal if ended.exitCode is None else ended.exitCode
         self._look()
         unmet, self._waiting = self._waiting, []
         for _, waiting in unmet:
@@ -120,3 +129,37 @@ class Program(ProcessProtocol):
             if found := condition():
                 self._waiting.remove(item)
                 waiting.callback(found)
+
+
+class LabTestCase(TestCase):
+    """Builds a lab with a tracker, starts ``p2p`` in it, and ends all that was started."""
+
+    timeout = 200
+
+    def setUp(self) -> None:
+        require_namespaces()
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+
+    async def build(
+        self, left: NATFlavour | None, right: NATFlavour | None, *, delay: float = 0.0
+    ) -> None:
+        """Build the lab and start its tracker."""
+        self.lab = Lab(left, right, delay=delay)
+        self.addCleanup(self.lab.close)
+        pid_file = f"--pidfile={self.folder / 'tracker.pid'}"
+        self.tracker = self.start(self.lab.tracker, *TWISTD, "-n", pid_file, "p2ptracker")
+        await self.tracker.said("p2ptracker serves")
+
+    def start_p2p(self, machine: Namespace, command: str, *words: str) -> Program:
+        """Start a ``p2p`` command with an identity of its own."""
+        identity = self.folder / command / "identity.pem"
+        tracker = f"{self.lab.tracker.address}:3478"
+        options = ["--identity", str(identity), "--tracker", tracker, "--no-lan", "--json"]
+        return self.start(machine, *P2P, *options, command, *words)
+
+    def start(self, machine: Namespace, *arguments: str) -> Program:
+        """Start a program that is killed at the end of the test."""
+        program = Program(machine, *arguments)
+        self.addCleanup(program.kill)
+        return program

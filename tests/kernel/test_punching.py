@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import random
-from pathlib import Path
 
-from twisted.trial.unittest import TestCase
-
-from tests.kernel.programs import P2P, TWISTD, Program
-from tests.requirements import require_delay, require_namespaces
-from twisted_p2p.network_namespaces.lab import RIGHT, Lab
-from twisted_p2p.network_namespaces.namespace import Namespace
+from tests.kernel.programs import LabTestCase, Program
+from tests.requirements import require_delay
+from twisted_p2p.network_namespaces.lab import RIGHT
 from twisted_p2p.network_namespaces.nat_rules import NATFlavour
 
 HALF = 32 << 20
@@ -22,12 +18,7 @@ TRACKER_LIMIT = 64_000
 """The most bytes that may pass the tracker's interface from its start to the end."""
 
 
-class PunchingTests(TestCase):
-    timeout = 200
-
-    def setUp(self) -> None:
-        require_namespaces()
-
+class PunchingTests(LabTestCase):
     async def test_port_restricted_and_port_restricted(self) -> None:
         await self.assert_transfers(
             NATFlavour.PORT_RESTRICTED, NATFlavour.PORT_RESTRICTED, "punched"
@@ -63,44 +54,23 @@ class PunchingTests(TestCase):
         delay: float = 0.0,
     ) -> None:
         """Let the left peer send to the right one, and the tracker die on the way."""
-        self.lab = Lab(left, right, delay=delay)
-        self.addCleanup(self.lab.close)
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
-        tracker = await self.start_tracker()
+        await self.build(left, right, delay=delay)
         listener = self.start_p2p(self.lab.right, "listen", "transfer")
         peer = (await listener.event("ready"))["peer"]
         sender = self.start_p2p(self.lab.left, "connect", peer, "transfer")
         path = (await sender.event("connected"))["path"]
 
-        await self.send(sender, listener, tracker)
+        await self.send(sender, listener)
 
         self.assertEqual(path["kind"], kind)
         self.assertEqual(path["remote"].rpartition(":")[0], RIGHT.outside.address)
         self.assertLess(self.lab.tracker.bytes_carried(), TRACKER_LIMIT)
 
-    async def start_tracker(self) -> Program:
-        pid_file = f"--pidfile={self.folder / 'tracker.pid'}"
-        tracker = self.start(self.lab.tracker, *TWISTD, "-n", pid_file, "p2ptracker")
-        await tracker.said("p2ptracker serves")
-        return tracker
-
-    def start_p2p(self, machine: Namespace, *words: str) -> Program:
-        identity = self.folder / words[0] / "identity.pem"
-        tracker = f"{self.lab.tracker.address}:3478"
-        options = ["--identity", str(identity), "--tracker", tracker, "--no-lan", "--json"]
-        return self.start(machine, *P2P, *options, *words)
-
-    def start(self, machine: Namespace, *arguments: str) -> Program:
-        program = Program(machine, *arguments)
-        self.addCleanup(program.kill)
-        return program
-
-    async def send(self, sender: Program, listener: Program, tracker: Program) -> None:
+    async def send(self, sender: Program, listener: Program) -> None:
         payload = random.Random(64).randbytes(2 * HALF)
         sender.transport.writeToChild(0, payload[:HALF])
         await listener.received(HALF // 2)
-        await tracker.kill()
+        await self.tracker.kill()
         sender.transport.writeToChild(0, payload[HALF:])
         for peer in (sender, listener):
             peer.transport.closeStdin()
@@ -109,3 +79,20 @@ class PunchingTests(TestCase):
             self.assertEqual(peer.exit_status, 0, peer.complaints)
         self.assertEqual(listener.size, len(payload))
         self.assertEqual(listener.digest.digest(), hashlib.sha256(payload).digest())
+
+
+class PingTests(LabTestCase):
+    async def test_a_ping_tells_the_path_and_its_round_trip(self) -> None:
+        require_delay()
+        await self.build(NATFlavour.PORT_RESTRICTED, NATFlavour.PORT_RESTRICTED, delay=0.01)
+        listener = self.start_p2p(self.lab.right, "listen", "service")
+        peer = (await listener.event("ready"))["peer"]
+        ping = self.start_p2p(self.lab.left, "ping", "-c", "2", peer)
+        await ping.ended()
+
+        self.assertEqual(ping.exit_status, 0, ping.complaints)
+        first, second = ping.results()
+        for pong in (first, second):
+            self.assertEqual((pong["event"], pong["peer"]), ("pong", peer))
+            self.assertEqual((pong["path"]["kind"], pong["accepting"]), ("punched", True))
+            self.assertGreaterEqual(pong["rtt_ms"], 40)
