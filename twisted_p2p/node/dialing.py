@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.failure import Failure
 
+from ..errors import P2PError
 from ..identity.peer_id import PeerID
 from ..rendezvous.session import PeerSession
 from .link import LinkOwner, PeerLink
@@ -64,10 +66,10 @@ class Links:
         """Close all links; the Deferred fires when the last one is down."""
         self._stopped = Deferred()
         stopped = self._stopped
-        for link in [
-            *self._live.values(),
-            *(one for some in self._coming.values() for one in some),
-        ]:
+        waiting, self._waiting = self._waiting, {}
+        for each in chain.from_iterable(waiting.values()):
+            each.errback(P2PError("This node is stopping."))
+        for link in [*self._live.values(), *chain.from_iterable(self._coming.values())]:
             link.close()
         self._stop_if_empty()
         return stopped

@@ -186,10 +186,10 @@ class P2PNode(Service):
         return Deferred.fromCoroutine(self._be_ready())
 
     async def _be_ready(self) -> None:
-        await self._start()
+        await self._be_started()
         await self._trackers.when_registered()
 
-    async def _start(self) -> None:
+    async def _be_started(self) -> None:
         """Wait until this node is started, as services that depend on it may be so before it."""
         waiting = self._until_started
         if waiting is not None:
@@ -212,7 +212,7 @@ class P2PNode(Service):
         wanted = PeerID(peer_id)
         if wanted == self.peer_id:
             raise PeerRefused("This peer ID is the node's own.")
-        await self._start()
+        await self._be_started()
         return await self._links.link_to(wanted)
 
     def listen(
