@@ -2,6 +2,7 @@
 
 from twisted_p2p.testing.host import SimulatedHost
 from twisted_p2p.testing.internet import INTERNET_LINK, LAN_LINK, SimulatedInternet
+from twisted_p2p.testing.link import Link
 from twisted_p2p.testing.nat import (
     FULL_CONE,
     PORT_RESTRICTED,
@@ -13,7 +14,7 @@ from twisted_p2p.testing.nat import (
     PortAllocation,
     Unsolicited,
 )
-from twisted_p2p.testing.network import Link, Network
+from twisted_p2p.testing.network import Network
 from twisted_p2p.testing.packet import LoggedPacket, PacketLog
 from twisted_p2p.testing.reactor import SimulatedReactor
 

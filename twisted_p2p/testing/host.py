@@ -14,8 +14,9 @@ from twisted_p2p.testing.ip import (
     is_same_family,
     is_unspecified,
 )
-from twisted_p2p.testing.network import Attachment, Link, Network
-from twisted_p2p.testing.packet import Packet
+from twisted_p2p.testing.link import Link
+from twisted_p2p.testing.network import Attachment, Network
+from twisted_p2p.testing.packet import ICMPError, Packet
 from twisted_p2p.testing.reactor import SimulatedReactor
 from twisted_p2p.testing.udp_port import SimulatedUDPPort
 
@@ -109,9 +110,7 @@ class SimulatedHost:
                 port.receive(packet)
                 return
         self.network.log.record(packet, now, "refused", self.name)
-        if packet.refused is not None:
-            # The error goes back the way the packet came, through every NAT (RFC 4787, REQ-10).
-            self.network.schedule.at(now + (now - packet.sent_at), _tell_refused, packet)
+        self.network.bounce(packet, ICMPError.PORT_UNREACHABLE)
 
     def _is_local(self, host: str) -> bool:
         return host in self.addresses or is_loopback(host)
@@ -126,11 +125,6 @@ class SimulatedHost:
             if self._is_free(HostPort(host, port)):
                 return HostPort(host, port)
         raise _system_error(EADDRINUSE)
-
-
-def _tell_refused(packet: Packet) -> None:
-    assert packet.refused is not None
-    packet.refused()
 
 
 def _system_error(number: int) -> OSError:

@@ -8,10 +8,12 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from twisted_p2p.testing.gateway import Gateway
 from twisted_p2p.testing.host import SimulatedHost
 from twisted_p2p.testing.ip import canonical_address
+from twisted_p2p.testing.link import Link
 from twisted_p2p.testing.nat import PORT_RESTRICTED, NATBehaviour, NATTable
-from twisted_p2p.testing.network import Gateway, Link, Network
+from twisted_p2p.testing.network import Network
 from twisted_p2p.testing.packet import PacketLog
 from twisted_p2p.testing.schedule import Schedule
 

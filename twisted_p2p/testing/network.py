@@ -1,37 +1,19 @@
-"""Networks, the links that attach hosts to them, and the gateways between them."""
+"""Networks, and what is plugged into them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import TYPE_CHECKING
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
-from twisted_p2p.testing.ip import is_same_family
-from twisted_p2p.testing.nat import NATTable
-from twisted_p2p.testing.packet import Packet, PacketLog
+from twisted_p2p.testing.link import Link
+from twisted_p2p.testing.packet import ICMPError, Packet, PacketLog
 from twisted_p2p.testing.schedule import Schedule
 
-
-@frozen
-class Link:
-    """What befalls packets between one host and the middle of its network, either way.
-
-    Times are seconds, the others are shares of all packets from 0 to 1.
-    """
-
-    delay: float = 0.0
-    jitter: float = 0.0
-    """The most that is added to the delay, at random; it puts no two packets out of order."""
-    loss: float = 0.0
-    duplication: float = 0.0
-    reordering: float = 0.0
-    """The share that is held back by up to one more delay and jitter, and so overtaken."""
-
-    @property
-    def is_steady(self) -> bool:
-        """Whether there is nothing but a delay."""
-        return not (self.jitter or self.loss or self.duplication or self.reordering)
+if TYPE_CHECKING:
+    from twisted_p2p.testing.gateway import Gateway
 
 
 @define(eq=False)
@@ -95,6 +77,15 @@ class Network:
         """Log that a packet ended here."""
         self.log.record(packet, self.schedule.now, fate, self.name)
 
+    def bounce(self, packet: Packet, error: ICMPError) -> None:
+        """Let the sender of a packet hear of an ICMP error, if it wants to.
+
+        The error goes back the way the packet came, through every NAT (RFC 4787, REQ-10).
+        """
+        if packet.icmp_error is not None:
+            travelled = self.schedule.now - packet.sent_at
+            self.schedule.at(self.schedule.now + travelled, packet.icmp_error, error)
+
     def _forward_by_chance(self, sender: Attachment, receiver: Attachment, packet: Packet) -> None:
         ends = (sender, receiver)
         if any(_happens(end, end.link.loss) for end in ends):
@@ -123,57 +114,3 @@ def _travel_time(end: Attachment) -> float:
 
 def _hold_back_time(end: Attachment) -> float:
     return (end.link.delay + end.link.jitter) * end.random.random()
-
-
-class Gateway:
-    """Joins a private network to another one: translates what has its address's family.
-
-    Packets of the other family are routed as they are.
-    """
-
-    def __init__(
-        self,
-        inside_network: Network,
-        outside_network: Network,
-        table: NATTable,
-        link: Link,
-        random: Random,
-    ) -> None:
-        self.table = table
-        self.inside = Attachment(inside_network, Link(), random, self._leave)
-        self.outside = Attachment(outside_network, link, random, self._enter)
-        outside_network.attach(self.outside, table.address)
-        inside_network.gateway = self
-
-    def translates(self, address: str) -> bool:
-        """Whether an address inside is hidden behind the gateway's own."""
-        return is_same_family(address, self.table.address)
-
-    def _leave(self, packet: Packet) -> None:
-        """Take a packet from inside."""
-        if not self.translates(packet.source.host):
-            self.outside.send(packet)
-            return
-        schedule = self.inside.network.schedule
-        public = self.table.outbound(packet.source, packet.destination, schedule.now)
-        if public is None:
-            self.inside.network.record(packet, "out of ports")
-            return
-        packet.source = public
-        if packet.destination.host != self.table.address:
-            self.outside.send(packet)
-        elif self.table.behaviour.hairpinning:
-            self._enter(packet)
-        else:
-            self.inside.network.record(packet, "not hairpinned")
-
-    def _enter(self, packet: Packet) -> None:
-        """Take a packet from outside."""
-        if packet.destination.host == self.table.address:
-            now = self.inside.network.schedule.now
-            internal = self.table.inbound(packet.source, packet.destination.port, now)
-            if internal is None:
-                self.inside.network.record(packet, "filtered")
-                return
-            packet.destination = internal
-        self.inside.send(packet)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from enum import Enum
 from itertools import islice
 from typing import NamedTuple
 
 from attrs import define
 
 from twisted_p2p.addresses import HostPort
+
+
+class ICMPError(Enum):
+    """Why a packet came to nothing, as its sender may be told (RFC 792, RFC 4443)."""
+
+    PORT_UNREACHABLE = "port unreachable"
+    HOST_UNREACHABLE = "host unreachable"
+    PROHIBITED = "administratively prohibited"
+    PACKET_TOO_BIG = "packet too big"
 
 
 @define(eq=False)
@@ -24,7 +34,7 @@ class Packet:
     sent_at: float
     sent_from: HostPort
     sent_to: HostPort
-    refused: Callable[[], None] | None = None
+    icmp_error: Callable[[ICMPError], None] | None = None
     """What the sender wants called when an ICMP error for this packet comes back."""
 
     def copy(self) -> Packet:
@@ -38,7 +48,7 @@ class Packet:
             self.sent_at,
             self.sent_from,
             self.sent_to,
-            self.refused,
+            self.icmp_error,
         )
 
 

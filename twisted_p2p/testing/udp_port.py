@@ -20,7 +20,7 @@ from twisted_p2p.testing.ip import (
     is_same_family,
     is_unspecified,
 )
-from twisted_p2p.testing.packet import Packet
+from twisted_p2p.testing.packet import ICMPError, Packet
 
 if TYPE_CHECKING:
     from twisted_p2p.testing.host import SimulatedHost
@@ -116,7 +116,7 @@ class SimulatedUDPPort:
                 sent_at=self._host.reactor.seconds(),
                 sent_from=source,
                 sent_to=remote,
-                refused=self._refused if self._remote is not None else None,
+                icmp_error=self._refused if self._remote is not None else None,
             )
         )
 
@@ -157,7 +157,7 @@ class SimulatedUDPPort:
             raise InvalidAddressError(host, "the port is of the other address family")
         return HostPort(address, port)
 
-    def _refused(self) -> None:
+    def _refused(self, error: ICMPError) -> None:
         self._tell(self._protocol.connectionRefused)
 
     def _tell(self, function: Callable[..., None], *arguments: object) -> None:
