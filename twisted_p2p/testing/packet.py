@@ -11,6 +11,7 @@ from typing import NamedTuple
 from attrs import define
 
 from twisted_p2p.addresses import HostPort
+from twisted_p2p.testing.tcp.segment import TCPSegment
 
 
 class ICMPError(Enum):
@@ -36,6 +37,8 @@ class Packet:
     sent_to: HostPort
     icmp_error: Callable[[ICMPError], None] | None = None
     """What the sender wants called when an ICMP error for this packet comes back."""
+    segment: TCPSegment | None = None
+    """The TCP header of a packet whose protocol is ``tcp``."""
 
     def copy(self) -> Packet:
         """Return the twin that a duplicating link makes."""
@@ -49,6 +52,7 @@ class Packet:
             self.sent_from,
             self.sent_to,
             self.icmp_error,
+            self.segment,
         )
 
 

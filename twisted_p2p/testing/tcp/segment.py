@@ -1,0 +1,29 @@
+"""What a TCP header says (RFC 9293, section 3.1)."""
+
+from __future__ import annotations
+
+from enum import Flag, auto
+
+from attrs import frozen
+
+
+class TCPFlags(Flag):
+    """The control bits of a segment."""
+
+    SYN = auto()
+    ACK = auto()
+    FIN = auto()
+    RST = auto()
+
+
+@frozen
+class TCPSegment:
+    """The header of a segment; its ports and payload are the packet's."""
+
+    flags: TCPFlags
+    sequence: int
+    """The number of the first byte of the payload, or of the SYN, modulo 2**32."""
+    acknowledgement: int = 0
+    """The number that its sender expects next; means something with `TCPFlags.ACK`."""
+    window: int = 0
+    """Bytes that its sender has room for."""
