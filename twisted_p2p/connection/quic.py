@@ -437,9 +437,7 @@ class QUICConnection:
             self._emit(ConnectionForgotten())
             return
         if said_to_peer:
-            # The library refuses when the initiator has not opened its control stream.
-            with suppress(ValueError):
-                self._library.send_stream_data(CONTROL_STREAM, encode_control(Goodbye(code)))
+            self._library.send_stream_data(CONTROL_STREAM, encode_control(Goodbye(code)))
         # What is queued leaves first, for the library drops it when it closes; and by this call
         # it learns the time, without which it would take a long idle one for over already.
         self._outgoing = self._collect()

@@ -61,7 +61,8 @@ class LibrarySettings:
 class QUICLibrary(Protocol):
     """One QUIC connection of a library, either side; both qh3 and aioquic fit.
 
-    Events are those of both libraries and told apart by the names of their classes.
+    Events are those of both libraries and told apart by the names of their classes.  Commands do
+    nothing for a stream or a connection that is over, also while the event of that is to come.
     """
 
     @property
@@ -121,7 +122,7 @@ LibraryFactory = Callable[[LibrarySettings], QUICLibrary]
 
 
 class QH3Connection:
-    """qh3's connection; its methods raise various errors when called at the wrong time."""
+    """qh3's connection; what a peer sends may make its other methods raise various errors."""
 
     def __init__(self, settings: LibrarySettings) -> None:
         self._connection = QuicConnection(
@@ -162,26 +163,29 @@ class QH3Connection:
         self, stream_id: int, data: bytes | memoryview, end_stream: bool = False
     ) -> None:
         """Queue data on a stream, which is opened by that if it is new."""
-        self._unless_closed(self._connection.send_stream_data, stream_id, data, end_stream)
+        self._unless_over(self._connection.send_stream_data, stream_id, data, end_stream)
 
     def reset_stream(self, stream_id: int, error_code: int) -> None:
         """Give up sending on a stream."""
-        self._unless_closed(self._connection.reset_stream, stream_id, error_code)
+        self._unless_over(self._connection.reset_stream, stream_id, error_code)
 
     def stop_stream(self, stream_id: int, error_code: int) -> None:
         """Ask the peer to send no more on a stream."""
-        self._unless_closed(self._connection.stop_stream, stream_id, error_code)
+        self._unless_over(self._connection.stop_stream, stream_id, error_code)
 
     def send_ping(self) -> None:
         """Send a packet that the peer must acknowledge, however long others have waited."""
-        self._unless_closed(self._connection.send_ping, 0)
+        self._unless_over(self._connection.send_ping, 0)
 
-    def _unless_closed(self, command: Callable[..., object], *arguments: object) -> None:
-        """Call the library, which raises from when the peer has closed it until it tells that."""
+    def _unless_over(self, command: Callable[..., object], *arguments: object) -> None:
+        """Call the library, which has read of more ends than it has told of by its events."""
         try:
             command(*arguments)
         except QuicConnectionError:
             self.is_closing = True
+        except ValueError:
+            # The peer has finished or given up that stream, in that direction.
+            pass
 
     def close(self, error_code: int, reason: str) -> None:
         """Close the connection."""

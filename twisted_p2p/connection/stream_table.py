@@ -7,7 +7,6 @@ anything more to say on it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum, auto
 
 from attrs import define, field
@@ -425,9 +424,7 @@ class StreamTable:
         if stream.sending is not _Sending.DONE:
             stream.sending = _Sending.DONE
             self._blocked.pop(stream.stream_id, None)
-            # The library raises when all has been acknowledged already, which we cannot see.
-            with suppress(ValueError):
-                self._native.reset_stream(stream.stream_id, _ABANDONED)
+            self._native.reset_stream(stream.stream_id, _ABANDONED)
 
     def _stop_receiving(self, stream: _Stream) -> None:
         if stream.receiving and not stream.discarding:
