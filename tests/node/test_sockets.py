@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_p2p.addresses import DatagramPath, HostPort
@@ -57,6 +58,19 @@ class NodeSocketsTests(SynchronousTestCase):
         ipv4, ipv6 = self.start().addresses
         self.assertEqual(ipv4.port, port)
         self.assertNotEqual(ipv6.port, port)
+
+    def test_without_ipv6_there_is_ipv4_alone(self) -> None:
+        start = SharedSocket.start
+
+        def start_ipv4(socket: SharedSocket) -> None:
+            if socket._interface == "::":
+                raise CannotListenError("::", 0, OSError("no IPv6 here"))
+            start(socket)
+
+        self.patch(SharedSocket, "start", start_ipv4)
+        for port in (0, 4000):
+            [address] = self.start(port).addresses
+            self.assertEqual(address.host, "0.0.0.0")
 
     def test_datagrams_come_and_go_by_the_socket_of_a_path(self) -> None:
         node_sockets = self.start(4000)

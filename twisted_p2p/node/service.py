@@ -23,7 +23,7 @@ from ..addresses import DatagramPath, HostPort, Path
 from ..connection.quic_connection import PeerConnection
 from ..connection.quic_library import warm_up
 from ..connection.quic_router import QUICRouter
-from ..errors import NoPath, PeerRefused
+from ..errors import PeerRefused
 from ..identity.keys import IdentityKey
 from ..identity.peer_id import PeerID
 from ..identity.record import PeerRecord
@@ -239,10 +239,10 @@ class P2PNode(Service):
     async def _ping(self, peer_id: str) -> Pong:
         link = await self._link_to(peer_id)
         round_trip = await link.ping()
+        path = link.path
+        assert path is not None, "the answer came along it"
         presence = await self._trackers.look_up(link.peer_id)
-        if link.path is None:
-            raise NoPath
-        return Pong(round_trip, link.path, presence.accepting)
+        return Pong(round_trip, path, presence.accepting)
 
     def connection_with(self, peer_id: str) -> IPeerLink | None:
         """Return the live connection with a peer, or None."""

@@ -63,13 +63,6 @@ class NodeSockets:
         if socket is not None:
             socket.send(data, path)
 
-    def towards(self, remote: HostPort) -> DatagramPath | None:
-        """Return the path to an address from the socket of its family, or None without one."""
-        for address in self.addresses:
-            if address.is_ipv6 == remote.is_ipv6:
-                return DatagramPath(address, remote)
-        return None
-
     def local_address(self, path: DatagramPath) -> HostPort:
         """Return the address from which packets of a path leave, as far as the system tells."""
         assert isinstance(path.local, HostPort)

@@ -126,6 +126,7 @@ class Rendezvous:
 
     def _offer(self, offering: Offering, sequence: int) -> None:
         """Offer, or offer again with a higher sequence."""
+        offering.sequence = sequence
         offer = Offer(
             sender=self._identity.peer_id,
             recipient=offering.session.peer_id,
@@ -180,6 +181,8 @@ class Rendezvous:
 
     def _overtake(self, offering: Offering, last_sequence: int) -> None:
         """Offer above the sequence that the peer remembers; once, since a peer may lie."""
+        if last_sequence < offering.sequence:
+            return  # it is about the offer that this one was made for
         if offering.has_overtaken or last_sequence >= _HIGHEST_SEQUENCE:
             offering.session.fail(PeerRefused())
             return

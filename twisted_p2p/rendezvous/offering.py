@@ -40,6 +40,8 @@ class Offering:
         """Prepare; ``introduce`` hands a box over, ``found`` is told where the peer was seen."""
         self.session = session
         self.secret = secret
+        self.sequence = 0
+        """The offer's."""
         self.has_overtaken = False
         """Whether it was made anew with a sequence above one that the peer remembered."""
         self._reactor = reactor
