@@ -6,7 +6,8 @@
 Each peer is a process behind a port-restricted NAT, a given delay away from the middle, where the
 tracker is (so a round trip to the tracker takes twice the delay, one between the peers four
 times).  The tracker is `twistd p2ptracker`, for aioice as well, which uses it as its STUN server.
-Each round has two new processes, and the rounds of all ways are interleaved.
+Each round has two new processes, and the rounds of all ways are interleaved.  On a machine that has
+other work, put `chrt -r 5` before the command.
 
 twisted_p2p: both nodes are registered with the tracker before the clock starts.  It runs from
 `PeerClientEndpoint.connect` to the first byte echoed over a stream, which is encrypted, between
