@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections import deque
-from contextlib import suppress
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -84,15 +84,15 @@ class AioquicConnection:
         return stream_id if allowed else None
 
     def send_stream_data(self, stream_id: int, data: Any, end_stream: bool = False) -> None:
-        with suppress(AssertionError, ValueError):
+        with contextlib.suppress(AssertionError, ValueError):
             self._connection.send_stream_data(stream_id, bytes(data), end_stream)
 
     def reset_stream(self, stream_id: int, error_code: int) -> None:
-        with suppress(AssertionError, ValueError):
+        with contextlib.suppress(AssertionError, ValueError):
             self._connection.reset_stream(stream_id, error_code)
 
     def stop_stream(self, stream_id: int, error_code: int) -> None:
-        with suppress(AssertionError, ValueError):
+        with contextlib.suppress(AssertionError, ValueError):
             self._connection.stop_stream(stream_id, error_code)
 
     def send_buffer_size(self, stream_id: int) -> int:
