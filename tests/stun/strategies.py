@@ -55,6 +55,7 @@ VALUES: dict[AttributeType[Any], st.SearchStrategy[Any]] = {
     attributes.XOR_PEER_ADDRESS: ADDRESSES,
     attributes.CHANGE_REQUEST: st.sampled_from([ChangeRequest(bits) for bits in (0, 2, 4, 6)]),
     attributes.PADDING: st.binary(max_size=200),
+    attributes.RESPONSE_PORT: UINT16,
     attributes.RESPONSE_ORIGIN: ADDRESSES,
     attributes.OTHER_ADDRESS: ADDRESSES,
 }

@@ -20,6 +20,7 @@ from twisted_p2p.stun.attributes import (
     PASSWORD_ALGORITHM,
     PASSWORD_ALGORITHMS,
     PRIORITY,
+    RESPONSE_PORT,
     SOFTWARE,
     UNKNOWN_ATTRIBUTES,
     USE_CANDIDATE,
@@ -59,6 +60,7 @@ CODES = {
     "PRIORITY": 0x0024,
     "USE-CANDIDATE": 0x0025,
     "PADDING": 0x0026,
+    "RESPONSE-PORT": 0x0027,
     "PASSWORD-ALGORITHMS": 0x8002,
     "ALTERNATE-DOMAIN": 0x8003,
     "SOFTWARE": 0x8022,
@@ -216,6 +218,11 @@ class AttributeTypeTests(SynchronousTestCase):
         self.assertEqual(CHANGE_REQUEST.encode(both, TRANSACTION_ID), b"\0\0\0\6")
         self.assertEqual(CHANGE_REQUEST.decode(b"\xff\xff\xff\xff", TRANSACTION_ID), both)
         self.refuses(CHANGE_REQUEST, b"\0\0\6")
+
+    def test_response_port_is_read_with_and_without_its_padding(self) -> None:
+        self.assertEqual(RESPONSE_PORT.decode(b"\x12\x34", TRANSACTION_ID), 0x1234)
+        self.assertEqual(RESPONSE_PORT.decode(b"\x12\x34\0\0", TRANSACTION_ID), 0x1234)
+        self.refuses(RESPONSE_PORT, b"\x12\x34\0")
 
 
 class AttributeRunTests(SynchronousTestCase):

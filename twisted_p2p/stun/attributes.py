@@ -318,6 +318,16 @@ def _change_request_attribute(code: int, name: str) -> AttributeType[ChangeReque
     return AttributeType(code, name, number.encode, decode)
 
 
+def _response_port_attribute(code: int, name: str) -> AttributeType[int]:
+    # RFC 5780, section 7.5, has two bytes of padding follow the port; some count them as value.
+    port = uint16_attribute(code, name)
+
+    def decode(data: bytes, transaction_id: bytes) -> int:
+        return port.decode(data[:2] if len(data) == 4 else data, transaction_id)
+
+    return AttributeType(code, name, port.encode, decode)
+
+
 # A run of attributes.
 
 
@@ -397,5 +407,6 @@ XOR_PEER_ADDRESS = xor_address_attribute(0x0012, "XOR-PEER-ADDRESS")
 # NAT behaviour discovery: RFC 5780, section 7.
 CHANGE_REQUEST = _change_request_attribute(0x0003, "CHANGE-REQUEST")
 PADDING = bytes_attribute(0x0026, "PADDING")
+RESPONSE_PORT = _response_port_attribute(0x0027, "RESPONSE-PORT")
 RESPONSE_ORIGIN = address_attribute(0x802B, "RESPONSE-ORIGIN")
 OTHER_ADDRESS = address_attribute(0x802C, "OTHER-ADDRESS")
