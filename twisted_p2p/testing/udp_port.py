@@ -116,7 +116,7 @@ class SimulatedUDPPort:
                 sent_at=self._host.reactor.seconds(),
                 sent_from=source,
                 sent_to=remote,
-                icmp_error=self._refused if self._remote is not None else None,
+                icmp_error=self._hear_error if self._remote is not None else None,
             )
         )
 
@@ -157,8 +157,10 @@ class SimulatedUDPPort:
             raise InvalidAddressError(host, "the port is of the other address family")
         return HostPort(address, port)
 
-    def _refused(self, error: ICMPError) -> None:
-        self._tell(self._protocol.connectionRefused)
+    def _hear_error(self, error: ICMPError) -> None:
+        # Of the errors that a socket tells, this is the only one that Twisted passes on.
+        if error is ICMPError.PORT_UNREACHABLE:
+            self._tell(self._protocol.connectionRefused)
 
     def _tell(self, function: Callable[..., None], *arguments: object) -> None:
         if not self._is_reading:
