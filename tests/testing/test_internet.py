@@ -11,7 +11,6 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_p2p.addresses import HostPort
 from twisted_p2p.testing import (
     FULL_CONE,
     PORT_RESTRICTED,
@@ -19,11 +18,9 @@ from twisted_p2p.testing import (
     RANDOM_SYMMETRIC,
     Link,
     NATBehaviour,
-    PacketLog,
     SimulatedHost,
     SimulatedInternet,
 )
-from twisted_p2p.testing.packet import Packet
 
 
 class Mirror(DatagramProtocol):
@@ -196,36 +193,3 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(self.internet.now, 1.0)
         self.assertIn("seed 17", str(caught.exception))
         self.assertIn("11.0.0.1:9 -> 11.0.0.2:9  4 bytes  unreachable", str(caught.exception))
-
-
-class PacketLogTests(SynchronousTestCase):
-    def test_a_line_says_who_sent_what_and_what_became_of_it(self) -> None:
-        internet = SimulatedInternet()
-        internet.add_host("tracker", "11.0.0.1").reactor.listenUDP(3_478, Mirror())
-        home = internet.add_network("home", "11.0.1.1", NATBehaviour())
-        Puncher(internet.add_host("alice", "192.168.1.2", network=home))
-        internet.run_for(1.0)
-        self.assertEqual(
-            internet.log.dump().splitlines(),
-            [
-                "    0.040250  alice  udp  192.168.1.2:5000 -> 11.0.0.1:3478  1 bytes"
-                "  delivered at tracker  (as 11.0.1.1:5000 -> 11.0.0.1:3478)",
-                "    0.080500  tracker  udp  11.0.0.1:3478 -> 11.0.1.1:5000  13 bytes"
-                "  delivered at alice  (as 11.0.0.1:3478 -> 192.168.1.2:5000)",
-            ],
-        )
-
-    def test_a_dump_can_be_cut_to_the_latest(self) -> None:
-        log = punched(FULL_CONE, FULL_CONE).log
-        lines = log.dump(last=3).splitlines()
-        self.assertEqual(lines[0], f"... {len(log) - 3} earlier packets")
-        self.assertEqual(lines[1:], log.dump().splitlines()[-3:])
-        self.assertEqual(log.dump(last=len(log)), log.dump())
-
-    def test_the_log_keeps_the_latest_entries(self) -> None:
-        address = HostPort("11.0.0.1", 9)
-        log = PacketLog(limit=2)
-        for now in (1.0, 2.0, 3.0):
-            packet = Packet("udp", b"", address, address, "host", 0.0, address, address)
-            log.record(packet, now, "delivered", "host")
-        self.assertEqual([entry.time for entry in log], [2.0, 3.0])

@@ -211,8 +211,8 @@ class GatewayTests(SynchronousTestCase):
             for name, address in [("one", "11.0.1.1"), ("two", "11.0.2.1")]
         ]
         for home in homes:
-            Numbers(self.internet.add_host("inside", "192.168.1.2", network=home)).send(
-                1, "11.0.0.1"
-            )
+            name = f"inside {home.name}"
+            host = self.internet.add_host(name, "192.168.1.2", network=home)
+            Numbers(host).send(1, "11.0.0.1")
         self.internet.run_for(1.0)
         self.assertEqual(self.public.senders, [("11.0.1.1", 9), ("11.0.2.1", 9)])

@@ -15,8 +15,9 @@ from twisted_p2p.testing.nat import (
     Unsolicited,
 )
 from twisted_p2p.testing.network import Network
-from twisted_p2p.testing.packet import LoggedPacket, PacketLog
+from twisted_p2p.testing.packet_log import LoggedPacket, PacketLog
 from twisted_p2p.testing.reactor import SimulatedReactor
+from twisted_p2p.testing.traffic import Tally, Traffic, TrafficTable
 
 __all__ = [
     "FULL_CONE",
@@ -36,5 +37,8 @@ __all__ = [
     "SimulatedHost",
     "SimulatedInternet",
     "SimulatedReactor",
+    "Tally",
+    "Traffic",
+    "TrafficTable",
     "Unsolicited",
 ]

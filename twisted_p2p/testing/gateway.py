@@ -26,8 +26,12 @@ class Gateway:
         random: Random,
     ) -> None:
         self.table = table
-        self.inside = Attachment(inside_network, Link(), random, self._leave)
-        self.outside = Attachment(outside_network, link, random, self._enter)
+        self.inside = Attachment(
+            inside_network, Link(), random, self._leave, outside_network.holder_of
+        )
+        self.outside = Attachment(
+            outside_network, link, random, self._enter, inside_network.holder_behind_nat
+        )
         outside_network.attach(self.outside, table.address)
         inside_network.gateway = self
 

@@ -39,7 +39,9 @@ class SimulatedHost:
         """Attach a host; ``random`` makes the random source of a given name."""
         self.name = name
         self.addresses = tuple(canonical_address(address) for address in addresses)
-        self.attachment = Attachment(network, link, random(f"link of {name}"), self._receive)
+        self.attachment = Attachment(
+            network, link, random(f"link of {name}"), self._receive, lambda address: name
+        )
         self.random = random(f"host {name}")
         """A source for what runs here, so that it too repeats from the seed."""
         self.reactor = SimulatedReactor(self, network.schedule)

@@ -10,12 +10,13 @@ from twisted.python.failure import Failure
 
 from twisted_p2p.testing.gateway import Gateway
 from twisted_p2p.testing.host import SimulatedHost
-from twisted_p2p.testing.ip import canonical_address
+from twisted_p2p.testing.ip import canonical_address, is_loopback
 from twisted_p2p.testing.link import Link
 from twisted_p2p.testing.nat import PORT_RESTRICTED, NATBehaviour, NATTable
 from twisted_p2p.testing.network import Network
-from twisted_p2p.testing.packet import PacketLog
+from twisted_p2p.testing.packet_log import PacketLog
 from twisted_p2p.testing.schedule import Schedule
+from twisted_p2p.testing.traffic import TrafficTable
 
 T = TypeVar("T")
 
@@ -34,7 +35,9 @@ class SimulatedInternet:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.log = PacketLog()
+        self.hosts: dict[str, SimulatedHost] = {}
+        """All hosts by their names."""
+        self.log = PacketLog(receiver_of=self._receiver_of)
         """What became of every packet."""
         self._schedule = Schedule()
         self.public = Network("public", self._schedule, self.log)
@@ -45,6 +48,15 @@ class SimulatedInternet:
         """Seconds of virtual time since the beginning."""
         return self._schedule.now
 
+    @property
+    def traffic(self) -> TrafficTable:
+        """How much each host has sent to each other one: ``internet.traffic["a", "b"]``."""
+        return self.log.traffic
+
+    def story(self, last: int = 50) -> str:
+        """Return what to tell of a failure: the moment, the seed and the latest packets."""
+        return f"{self.now:.6f} s, seed {self.seed}; the latest packets:\n{self.log.dump(last)}"
+
     def add_host(
         self,
         name: str,
@@ -54,11 +66,15 @@ class SimulatedInternet:
     ) -> SimulatedHost:
         """Add a host with its IP addresses, to the public network unless told otherwise.
 
-        :raises ValueError: when an address is taken.
+        :raises ValueError: when the name or an address is taken.
         """
+        if name in self.hosts:
+            raise ValueError(f"there is a host {name!r} already")
         if link is None:
             link = INTERNET_LINK if network is None else LAN_LINK
-        return SimulatedHost(name, addresses, network or self.public, link, self._random)
+        host = SimulatedHost(name, addresses, network or self.public, link, self._random)
+        self.hosts[name] = host
+        return host
 
     def add_network(
         self,
@@ -99,13 +115,16 @@ class SimulatedInternet:
             pass
         if not results:
             self._schedule.run_to(until)
-            raise TimeoutError(
-                f"no result at {self.now:.6f} s, seed {self.seed}; the latest packets:\n"
-                f"{self.log.dump(last=50)}"
-            )
+            raise TimeoutError(f"no result at {self.story()}")
         if isinstance(results[0], Failure):
             results[0].raiseException()
         return results[0]
+
+    def _receiver_of(self, sender: str, address: str, place: str) -> str:
+        """Return the name of the host that a packet was for; see `PacketLog`."""
+        if place in self.hosts and (place != sender or is_loopback(address)):
+            return place
+        return self.hosts[sender].network.holder_of(address)
 
     def _random(self, name: str) -> Random:
         """Return the random source of one named thing, which no other thing disturbs."""

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
 from typing import TYPE_CHECKING
 
-from attrs import Factory, define
-
-from twisted_p2p.testing.link import Link
-from twisted_p2p.testing.packet import ICMPError, Packet, PacketLog
+from twisted_p2p.testing.attachment import Attachment
+from twisted_p2p.testing.packet import ICMPError, Packet
+from twisted_p2p.testing.packet_log import PacketLog
 from twisted_p2p.testing.schedule import Schedule
 
 if TYPE_CHECKING:
     from twisted_p2p.testing.gateway import Gateway
 
-
-@define(eq=False)
-class Attachment:
-    """Where a host or a gateway is plugged into a network."""
-
-    network: Network
-    link: Link
-    """May be replaced at any time; packets under way are not affected."""
-    random: Random
-    receive: Callable[[Packet], None]
-    """Takes each packet that arrives."""
-    _latest_arrivals: dict[Attachment, float] = Factory(dict)
-
-    def send(self, packet: Packet) -> None:
-        """Send a packet into the network."""
-        self.network.forward(self, packet)
-
-    def arrive_in_order(self, receiver: Attachment, arrival: float) -> float:
-        """Return the arrival of a packet, put off until what was sent there before has arrived."""
-        arrival = max(arrival, self._latest_arrivals.get(receiver, 0.0))
-        self._latest_arrivals[receiver] = arrival
-        return arrival
+__all__ = ["Attachment", "Network"]
 
 
 class Network:
@@ -69,9 +45,31 @@ class Network:
             self.record(packet, "unreachable")
         elif sender.link.is_steady and receiver.link.is_steady:
             arrival = self.schedule.now + sender.link.delay + receiver.link.delay
-            self.schedule.at(arrival, receiver.receive, packet)
+            self.schedule.at(arrival, receiver.take, packet)
         else:
-            self._forward_by_chance(sender, receiver, packet)
+            for twin, time, is_held in sender.leave(packet):
+                receiver.approach(sender, twin, time, is_held=is_held)
+
+    def holder_of(self, address: str) -> str:
+        """Return the name of the host that packets to an address are for, as seen from here.
+
+        An address that nobody has is its own name.
+        """
+        attachment = self._attachments.get(address)
+        if attachment is not None:
+            return attachment.holder(address)
+        return self.gateway.outside.network.holder_of(address) if self.gateway else address
+
+    def holder_behind_nat(self, address: str) -> str:
+        """Return the same as seen by the gateway, whose own address may be anyone's in here.
+
+        That is the only host here, or the name of the network when there are several.
+        """
+        attachment = self._attachments.get(address)
+        if attachment is not None:
+            return attachment.holder(address)
+        holders = {each.holder(own) for own, each in self._attachments.items()}
+        return holders.pop() if len(holders) == 1 else self.name
 
     def record(self, packet: Packet, fate: str) -> None:
         """Log that a packet ended here."""
@@ -85,32 +83,3 @@ class Network:
         if packet.icmp_error is not None:
             travelled = self.schedule.now - packet.sent_at
             self.schedule.at(self.schedule.now + travelled, packet.icmp_error, error)
-
-    def _forward_by_chance(self, sender: Attachment, receiver: Attachment, packet: Packet) -> None:
-        ends = (sender, receiver)
-        if any(_happens(end, end.link.loss) for end in ends):
-            self.record(packet, "lost")
-            return
-        packets = [packet]
-        for end in ends:
-            if _happens(end, end.link.duplication):
-                packets.append(packet.copy())
-        for each in packets:
-            arrival = self.schedule.now + sum(_travel_time(end) for end in ends)
-            if any(_happens(end, end.link.reordering) for end in ends):
-                arrival += sum(_hold_back_time(end) for end in ends)
-            else:
-                arrival = sender.arrive_in_order(receiver, arrival)
-            self.schedule.at(arrival, receiver.receive, each)
-
-
-def _happens(end: Attachment, share: float) -> bool:
-    return share > 0 and end.random.random() < share
-
-
-def _travel_time(end: Attachment) -> float:
-    return end.link.delay + end.link.jitter * end.random.random()
-
-
-def _hold_back_time(end: Attachment) -> float:
-    return (end.link.delay + end.link.jitter) * end.random.random()

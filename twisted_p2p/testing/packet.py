@@ -1,17 +1,16 @@
-"""A packet on its way, and the log of where every packet ended."""
+"""A packet on its way."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
-from itertools import islice
-from typing import NamedTuple
 
 from attrs import define
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.testing.tcp.segment import TCPSegment
+
+_HEADER_LENGTHS = {"udp": 8, "tcp": 20}
 
 
 class ICMPError(Enum):
@@ -40,6 +39,12 @@ class Packet:
     segment: TCPSegment | None = None
     """The TCP header of a packet whose protocol is ``tcp``."""
 
+    @property
+    def size(self) -> int:
+        """Bytes with the headers of IP and UDP or TCP, neither of which has options."""
+        ip_header = 40 if ":" in self.destination.host else 20
+        return ip_header + _HEADER_LENGTHS[self.protocol] + len(self.data)
+
     def copy(self) -> Packet:
         """Return the twin that a duplicating link makes."""
         return Packet(
@@ -54,83 +59,3 @@ class Packet:
             self.icmp_error,
             self.segment,
         )
-
-
-class LoggedPacket(NamedTuple):
-    """The whole life of one packet; times are seconds of virtual time."""
-
-    time: float
-    """When its fate was decided."""
-    sent_at: float
-    sender: str
-    """The name of the host that sent it."""
-    protocol: str
-    source: HostPort
-    """Whence its sender sent it."""
-    destination: HostPort
-    """Whither its sender sent it."""
-    seen_source: HostPort
-    """Its source at the end, after every NAT that it passed."""
-    seen_destination: HostPort
-    """Its destination at the end."""
-    length: int
-    """Bytes of payload."""
-    fate: str
-    """``delivered``, ``lost`` on a link, ``refused`` (no such port) or ``unreachable`` (no such
-    address); at a NAT ``filtered``, ``not hairpinned`` or ``out of ports``."""
-    place: str
-    """The name of the host or network where that was."""
-
-    def __str__(self) -> str:
-        """Return one line: time, sender, addresses as sent, length, fate, addresses as seen."""
-        seen = ""
-        if (self.source, self.destination) != (self.seen_source, self.seen_destination):
-            seen = f"  (as {self.seen_source} -> {self.seen_destination})"
-        return (
-            f"{self.time:12.6f}  {self.sender}  {self.protocol}  "
-            f"{self.source} -> {self.destination}  {self.length} bytes  "
-            f"{self.fate} at {self.place}{seen}"
-        )
-
-
-class PacketLog:
-    """What became of the packets of a simulated internet, in the order in which it did.
-
-    Two runs from one seed give equal lists of entries.
-    """
-
-    def __init__(self, limit: int = 100_000) -> None:
-        """Keep the ``limit`` latest entries."""
-        self._entries: deque[LoggedPacket] = deque(maxlen=limit)
-
-    def __iter__(self) -> Iterator[LoggedPacket]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def record(self, packet: Packet, now: float, fate: str, place: str) -> None:
-        """Add the end of a packet; see `LoggedPacket` for the words."""
-        self._entries.append(
-            LoggedPacket(
-                now,
-                packet.sent_at,
-                packet.sender,
-                packet.protocol,
-                packet.sent_from,
-                packet.sent_to,
-                packet.source,
-                packet.destination,
-                len(packet.data),
-                fate,
-                place,
-            )
-        )
-
-    def dump(self, last: int | None = None) -> str:
-        """Return the log, or its ``last`` entries, as text of one line a packet."""
-        skipped = 0 if last is None else max(0, len(self._entries) - last)
-        lines = [str(entry) for entry in islice(self._entries, skipped, None)]
-        if skipped:
-            lines.insert(0, f"... {skipped} earlier packets")
-        return "\n".join(lines)
