@@ -26,4 +26,6 @@ class TCPSegment:
     acknowledgement: int = 0
     """The number that its sender expects next; means something with `TCPFlags.ACK`."""
     window: int = 0
-    """Bytes that its sender has room for."""
+    """Bytes that its sender has room for; unscaled, as if RFC 7323 were always agreed on."""
+    maximum_segment_size: int = 0
+    """The option of a SYN: the most bytes that its sender takes in one segment."""
