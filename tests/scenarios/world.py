@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -117,8 +117,7 @@ class World:
             story = f"{error}\nseed {self.net.seed}, at {self.now:.6f} s; the latest packets:\n"
             error.args = (story + self.net.log.dump(last=40),)
             return
-        for node in self.nodes:
-            self.stop(node)
+        self.until(gatherResults([node.stopService() for node in self.nodes if node.running]))
         self.run(0.0)
         for host in self.hosts.values():
             left = host.reactor.getDelayedCalls()
@@ -188,14 +187,30 @@ class World:
         """Let a node crash, and start another one with its identity on its host."""
         host = self.hosts[node]
         self.nodes.remove(node)
-        for call in host.reactor.getDelayedCalls():
-            call.cancel()
-        for ports in host._ports.values():
-            ports.clear()
+        self.crash(host)
         trackers = [tracker.address for tracker in self.trackers]
         fresh = self.keep(simulated_node(host, trackers, identity=node._identity), host)
         self.start(fresh)
         return fresh
+
+    def crash(self, host: SimulatedHost) -> None:
+        """Let whatever runs on a host be gone without a word."""
+        for call in host.reactor.getDelayedCalls():
+            call.cancel()
+        for ports in host._ports.values():
+            ports.clear()
+
+    def rebind(self, host: SimulatedHost) -> None:
+        """Let a host's NAT forget all its mappings."""
+        assert host.network.gateway is not None
+        table = host.network.gateway.table
+        table._by_key.clear()
+        table._by_port.clear()
+
+    def forget_packets(self) -> None:
+        """Empty the log; it counts the packets of each pair of hosts that ever met."""
+        self.net.log._entries.clear()
+        self.net.log._counts.clear()
 
     def vanish(self, node: P2PNode) -> None:
         """Let no packet reach a node or leave it any more."""
@@ -268,3 +283,8 @@ class World:
         """Return the packets that a node has sent to another one's addresses since a moment."""
         theirs = {self.seen_at[target], *self.hosts[target].addresses}
         return [p for p in self.sent_by(node, since=since) if p.destination.host in theirs]
+
+
+def open_ports(host: SimulatedHost) -> list[object]:
+    """Return the UDP ports that are open on a host."""
+    return [port for ports in host._ports.values() for port in ports]

@@ -1,0 +1,60 @@
+"""Promise 34: a thousand simulated peers through a day of coming, going, moving and talking.
+
+    python benchmarks/simulated_day.py [--hours 24] [--joins 0.5] [--peers 1000] [--seed 1]
+
+``--hours 1 --joins 5`` is the hour of the promise, which ``tox -e soak`` runs; the suite runs 50
+peers for 10 minutes.  Exit status 0 only if there is nothing to complain of: see
+``tests/scenarios/soak.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.scenarios.soak import Soak, SoakPlan
+
+
+def show(soak: Soak) -> None:
+    for what, count in sorted(soak.counts.items()):
+        print(f"{count:9} {what}")
+    for restart in soak.restarts:
+        print(
+            f"tracker back at {restart.at:.0f} s after {restart.downtime:g} s: "
+            f"at most {restart.busiest} registrations a second"
+        )
+    for sample in soak.samples[:: max(1, len(soak.samples) // 10)]:
+        print(f"at {sample.at:6.0f} s {sample.objects} objects, {sample.resident} MB")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--joins", type=float, default=0.5, help="a second, and as many leave")
+    parser.add_argument("--peers", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    plan = SoakPlan(
+        peers=options.peers,
+        seconds=options.hours * 3_600,
+        joins=options.joins,
+        conversations=options.joins / 5,
+        moves=options.joins / 25,
+        restart_interval=max(300.0, options.hours * 150),
+    )
+    soak = Soak(plan, options.seed)
+    soak.run()
+    show(soak)
+    for complaint in soak.complaints:
+        print(complaint)
+    took = time.process_time()
+    print(f"seed {options.seed}: {took:.0f} s of one core, {len(soak.complaints)} complaints")
+    return 1 if soak.complaints else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
