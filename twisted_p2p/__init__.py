@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .identity.keys import load_or_create_identity as load_or_create_identity
     from .identity.peer_id import PeerID as PeerID
     from .node.service import P2PNode as P2PNode
+    from .protocol import PeerFactory as PeerFactory
+    from .protocol import PeerProtocol as PeerProtocol
 
 _MODULES = {
     "HostPort": "addresses",
@@ -48,7 +50,9 @@ _MODULES = {
     "Path": "addresses",
     "PeerAddress": "addresses",
     "PeerClientEndpoint": "endpoints",
+    "PeerFactory": "protocol",
     "PeerID": "identity.peer_id",
+    "PeerProtocol": "protocol",
     "PeerServerEndpoint": "endpoints",
     "load_identity": "identity.keys",
     "load_or_create_identity": "identity.keys",

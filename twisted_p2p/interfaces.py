@@ -85,6 +85,20 @@ class IPeerLink(IPeerConnection):
     strategy = Attribute("How the two came together: ``introduction``.")
 
 
+class IPeerFactory(Interface):
+    """A protocol factory that decides who may connect to it."""
+
+    def may_connect(peer_id: str, service: str) -> bool | Deferred[bool]:
+        """Return whether a peer may open a stream to a service; no protocol is built before.
+
+        @param peer_id: the peer's verified public key, in its text form.
+        @param service: the name of the service that it asks for.
+
+        @return: True or False, or a `Deferred` of it.  Meanwhile the peer waits, and what it
+            sends waits with it.  An exception refuses the peer and is logged.
+        """
+
+
 class IPathObserver(Interface):
     """A protocol that wants to know how its stream's packets travel."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionLost, NoProtocol
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_p2p.addresses import Path, PeerAddress
+from twisted_p2p.connection.admission import Undecided, ask_permission
 from twisted_p2p.connection.events import (
     CloseCode,
     ConnectionClosed,
@@ -266,22 +267,38 @@ class PeerConnection:
             opening.stream.abortConnection()
 
     def _stream_opened(self, event: StreamOpened) -> None:
-        try:
-            protocol = self._protocol_for(event.service)
-        except (UnknownService, PeerRefused) as error:
-            self.streams.refuse(event.stream_id, error)
+        deciding = Deferred.fromCoroutine(self._protocol_for(event.service))
+        waiting = None
+        if not deciding.called:
+            waiting = self._stream(event.stream_id, event.service)
+            waiting.start(Undecided(deciding.cancel))
+        deciding.addCallback(self._admit, event, waiting)
+        deciding.addErrback(self._refuse, event)
+
+    def _admit(self, protocol: IProtocol, event: StreamOpened, waiting: PeerStream | None) -> None:
+        if waiting is not None and not waiting.connected:
             return
         self.streams.accept(event.stream_id)
-        self._stream(event.stream_id, event.service).start(protocol)
+        (waiting or self._stream(event.stream_id, event.service)).start(protocol)
+        if waiting is not None:
+            waiting.resumeProducing()
 
-    def _protocol_for(self, service: str) -> IProtocol:
+    def _refuse(self, failure: Failure, event: StreamOpened) -> None:
+        failure.trap(UnknownService, PeerRefused, CancelledError)
+        self._streams.pop(event.stream_id, None)
+        if not failure.check(CancelledError):
+            self.streams.refuse(event.stream_id, failure.value)
+            self._schedule_flush()
+
+    async def _protocol_for(self, service: str) -> IProtocol:
         """Return the protocol for a stream of the peer, or raise why there is none."""
-        if not self.is_open:
-            raise PeerRefused("The connection is being closed.")
         try:
             factory = self._owner.stream_requested(self, service)
+            await ask_permission(factory, self.peer_id, service)
+            if not self.is_open:
+                raise PeerRefused("The connection is being closed.")
             protocol = factory.buildProtocol(self._address(self.peer_id, service))
-        except (UnknownService, PeerRefused):
+        except (UnknownService, PeerRefused, CancelledError):
             raise
         except Exception:
             self._log.failure("No protocol for a stream to {service!r}", service=service)
