@@ -1,5 +1,6 @@
 """A simulated internet in virtual time, for this package's tests and its users'."""
 
+from twisted_p2p.testing.case import SEED_VARIABLE, SimulatedInternetMixin, for_seeds
 from twisted_p2p.testing.host import SimulatedHost
 from twisted_p2p.testing.internet import INTERNET_LINK, LAN_LINK, SimulatedInternet
 from twisted_p2p.testing.link import Link
@@ -16,7 +17,11 @@ from twisted_p2p.testing.nat import (
 )
 from twisted_p2p.testing.network import Network
 from twisted_p2p.testing.packet_log import LoggedPacket, PacketLog
+from twisted_p2p.testing.pair import ConnectedPair, connected_pair, connected_pair_on_lan
+from twisted_p2p.testing.peers import simulated_node
 from twisted_p2p.testing.reactor import SimulatedReactor
+from twisted_p2p.testing.servers import SimulatedTracker
+from twisted_p2p.testing.shutdown import LeftOver, leftovers, shut_down
 from twisted_p2p.testing.traffic import Tally, Traffic, TrafficTable
 
 __all__ = [
@@ -26,7 +31,10 @@ __all__ = [
     "PORT_RESTRICTED",
     "PORT_TAKING",
     "RANDOM_SYMMETRIC",
+    "SEED_VARIABLE",
+    "ConnectedPair",
     "Dependence",
+    "LeftOver",
     "Link",
     "LoggedPacket",
     "NATBehaviour",
@@ -36,9 +44,17 @@ __all__ = [
     "PortAllocation",
     "SimulatedHost",
     "SimulatedInternet",
+    "SimulatedInternetMixin",
     "SimulatedReactor",
+    "SimulatedTracker",
     "Tally",
     "Traffic",
     "TrafficTable",
     "Unsolicited",
+    "connected_pair",
+    "connected_pair_on_lan",
+    "for_seeds",
+    "leftovers",
+    "shut_down",
+    "simulated_node",
 ]

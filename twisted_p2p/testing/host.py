@@ -18,6 +18,8 @@ from twisted_p2p.testing.link import Link
 from twisted_p2p.testing.network import Attachment, Network
 from twisted_p2p.testing.packet import ICMPError, Packet
 from twisted_p2p.testing.reactor import SimulatedReactor
+from twisted_p2p.testing.tcp.descriptors import DescriptorTurns
+from twisted_p2p.testing.tcp.stack import TCPStack
 from twisted_p2p.testing.udp_port import SimulatedUDPPort
 
 _LOOPBACK_DELAY = 0.000_01
@@ -44,7 +46,12 @@ class SimulatedHost:
         )
         self.random = random(f"host {name}")
         """A source for what runs here, so that it too repeats from the seed."""
+        self.tcp = TCPStack(self, random(f"TCP of {name}"))
+        """Its `TCPSettings` may be replaced."""
+        self.tcp_descriptors = DescriptorTurns(self.tcp, network.schedule)
         self.reactor = SimulatedReactor(self, network.schedule)
+        self.stop_at_end: list[Callable[[], object]] = []
+        """Functions that stop what runs here; they may return Deferreds.  See `shut_down`."""
         self._ports: dict[int, list[SimulatedUDPPort]] = {}
         for address in self.addresses:
             network.attach(self.attachment, address)
@@ -68,7 +75,7 @@ class SimulatedHost:
 
         :raises OSError: when the address is another host's, or in use here.
         """
-        if not self._is_local(wanted.host) and not is_unspecified(wanted.host):
+        if not self.is_local(wanted.host) and not is_unspecified(wanted.host):
             raise _system_error(EADDRNOTAVAIL)
         address = wanted if wanted.port else self._free_address(wanted.host)
         if not self._is_free(address):
@@ -80,16 +87,20 @@ class SimulatedHost:
         """Free the address of a port."""
         self._ports[port.bound.port].remove(port)
 
+    def open_ports(self) -> list[SimulatedUDPPort]:
+        """Return the ports that are open here."""
+        return [port for ports in self._ports.values() for port in ports]
+
     def source_of(self, bound: HostPort, destination: str) -> HostPort:
         """Return the source that packets of a bound port to a destination have.
 
         :raises OSError: when the host has no address of that family, or the port only loopback.
         """
-        if is_loopback(bound.host) and not self._is_local(destination):
+        if is_loopback(bound.host) and not self.is_local(destination):
             raise _system_error(EINVAL)
         if not is_unspecified(bound.host):
             return bound
-        if self._is_local(destination):
+        if self.is_local(destination):
             return HostPort(destination, bound.port)
         for address in self.addresses:
             if is_same_family(address, destination):
@@ -98,13 +109,16 @@ class SimulatedHost:
 
     def send(self, packet: Packet) -> None:
         """Put a packet on its way."""
-        if self._is_local(packet.destination.host):
+        if self.is_local(packet.destination.host):
             schedule = self.network.schedule
             schedule.at(schedule.now + _LOOPBACK_DELAY, self._receive, packet)
         else:
             self.attachment.send(packet)
 
     def _receive(self, packet: Packet) -> None:
+        if packet.protocol == "tcp":
+            self.tcp.receive(packet)
+            return
         now = self.network.schedule.now
         for port in self._ports.get(packet.destination.port, ()):
             if port.accepts(packet):
@@ -114,7 +128,8 @@ class SimulatedHost:
         self.network.log.record(packet, now, "refused", self.name)
         self.network.bounce(packet, ICMPError.PORT_UNREACHABLE)
 
-    def _is_local(self, host: str) -> bool:
+    def is_local(self, host: str) -> bool:
+        """Whether packets to an address stay here."""
         return host in self.addresses or is_loopback(host)
 
     def _is_free(self, address: HostPort) -> bool:

@@ -19,9 +19,9 @@ def simulated_node(
 ) -> P2PNode:
     """Return a node, not yet started, that runs on a host and repeats from the host's seed.
 
-    Unless it is given an identity, it gets a new one.
+    Unless it is given an identity, it gets a new one.  `shut_down` stops it, if need be.
     """
-    return P2PNode(
+    node = P2PNode(
         host.reactor,
         identity or IdentityKey.from_seed(host.random.randbytes(32)),
         trackers=trackers,
@@ -30,3 +30,5 @@ def simulated_node(
         random_bytes=host.random.randbytes,
         wall_clock=host.reactor.seconds,
     )
+    host.stop_at_end.append(lambda: node.stopService() if node.running else None)
+    return node

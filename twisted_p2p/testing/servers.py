@@ -44,6 +44,7 @@ class SimulatedTracker:
             socket.stun_received = self._driver.datagram_received
             socket.start()
             self._sockets[socket.address] = socket
+        host.stop_at_end.append(self.stop)
 
     @property
     def address(self) -> HostPort:

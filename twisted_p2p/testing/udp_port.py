@@ -53,6 +53,9 @@ class SimulatedUDPPort:
         self._is_reading = False
         self._stopped: Deferred[None] | None = None
 
+    def __repr__(self) -> str:
+        return f"<UDP port {self.bound} of {self._protocol!r}>"
+
     def startListening(self) -> None:
         """Bind the port and start its protocol."""
         try:

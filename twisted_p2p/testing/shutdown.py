@@ -1,0 +1,34 @@
+"""The end of a simulated internet: everything on it is stopped, and nothing may be left."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import maybeDeferred
+
+from twisted_p2p.testing.internet import SimulatedInternet
+
+
+class LeftOver(AssertionError):
+    """Something still waits or listens on a simulated host after everything was stopped."""
+
+
+def shut_down(internet: SimulatedInternet) -> None:
+    """Stop the nodes and servers on all hosts, the latest hosts first, and see what is left.
+
+    :raises LeftOver: when a delayed call or an open port is; the message names each.
+    """
+    for host in reversed(internet.hosts.values()):
+        while host.stop_at_end:
+            internet.run_until(maybeDeferred(host.stop_at_end.pop()))
+    internet.run_for(0.0)
+    left = leftovers(internet)
+    if left:
+        raise LeftOver("left over on simulated hosts:\n" + "\n".join(left))
+
+
+def leftovers(internet: SimulatedInternet) -> list[str]:
+    """Return a line for each delayed call and each open port on any host."""
+    return [
+        f"{host.name}: {each}"
+        for host in internet.hosts.values()
+        for each in (*host.reactor.getDelayedCalls(), *host.open_ports())
+    ]
