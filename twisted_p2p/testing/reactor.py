@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_p2p.testing.schedule import Schedule
+from twisted_p2p.testing.tcp.reactor_tcp import SimulatedTCPReactor
 from twisted_p2p.testing.udp_port import SimulatedUDPPort
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @implementer(IReactorTime, IReactorUDP)
-class SimulatedReactor:
-    """Time and UDP as a program on a simulated host sees them."""
+class SimulatedReactor(SimulatedTCPReactor):
+    """Time, UDP and TCP as a program on a simulated host sees them."""
 
     _log = Logger()
 

@@ -1,0 +1,99 @@
+"""Tells descriptors that their sockets are ready, as a reactor's `select` does."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.posixbase import _DisconnectSelectableMixin, _PollLikeMixin
+from twisted.python import log
+
+from twisted_p2p.testing.schedule import Schedule
+from twisted_p2p.testing.tcp.socket import SimulatedSocket
+from twisted_p2p.testing.tcp.stack import TCPStack
+
+
+class Descriptor(Protocol):
+    """What Twisted's transports are to a reactor; `doRead` and `doWrite` are called."""
+
+    def fileno(self) -> int:
+        """Return the number of a simulated socket."""
+
+
+class DescriptorTurns(_PollLikeMixin, _DisconnectSelectableMixin):
+    """Calls what is ready in a turn of the schedule; what then is still ready, in the next one.
+
+    What a descriptor's errors lead to is Twisted's own code.
+    """
+
+    _POLL_DISCONNECTED, _POLL_IN, _POLL_OUT = 1, 2, 4
+
+    def __init__(self, stack: TCPStack, schedule: Schedule) -> None:
+        self._stack = stack
+        self._schedule = schedule
+        self._reads: dict[Descriptor, None] = {}
+        self._writes: dict[Descriptor, None] = {}
+        self._by_socket: dict[SimulatedSocket, Descriptor] = {}
+        self._to_look_at: dict[SimulatedSocket, None] = {}
+        self._has_turn = False
+        stack.socket_changed = self.look_at
+
+    def add_reader(self, reader: Descriptor) -> None:
+        """Call ``doRead`` whenever its socket is readable."""
+        self._reads[reader] = None
+        self._watch(reader)
+
+    def add_writer(self, writer: Descriptor) -> None:
+        """Call ``doWrite`` whenever its socket is writable."""
+        self._writes[writer] = None
+        self._watch(writer)
+
+    def removeReader(self, reader: Descriptor) -> None:
+        """Do that no more."""
+        self._reads.pop(reader, None)
+
+    def removeWriter(self, writer: Descriptor) -> None:
+        """Do that no more."""
+        self._writes.pop(writer, None)
+
+    def readers(self) -> list[Descriptor]:
+        """Return those who wait to read."""
+        return list(self._reads)
+
+    def writers(self) -> list[Descriptor]:
+        """Return those who wait to write."""
+        return list(self._writes)
+
+    def look_at(self, socket: SimulatedSocket) -> None:
+        """See in the next turn whether a socket is ready."""
+        if socket in self._by_socket:
+            self._to_look_at[socket] = None
+            if not self._has_turn:
+                self._has_turn = True
+                self._schedule.at(self._schedule.now, self._turn, None)
+
+    def _watch(self, descriptor: Descriptor) -> None:
+        socket = self._stack.sockets.get(descriptor.fileno())
+        if socket is None:
+            raise NotImplementedError(f"{descriptor!r} has no simulated socket")
+        self._by_socket[socket] = descriptor
+        self.look_at(socket)
+
+    def _turn(self, _: None) -> None:
+        self._has_turn = False
+        to_look_at, self._to_look_at = self._to_look_at, {}
+        for socket in to_look_at:
+            self._serve(socket)
+
+    def _serve(self, socket: SimulatedSocket) -> None:
+        descriptor = self._by_socket[socket]
+        event = 0
+        if descriptor in self._reads and socket.is_readable:
+            event |= self._POLL_IN
+        if descriptor in self._writes and socket.is_writable:
+            event |= self._POLL_OUT
+        if event:
+            call: Any = self._doReadOrWrite
+            log.callWithLogger(descriptor, call, descriptor, socket, event)
+            self.look_at(socket)
+        if descriptor not in self._reads and descriptor not in self._writes:
+            del self._by_socket[socket]
