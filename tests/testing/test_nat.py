@@ -256,7 +256,9 @@ BEHAVIOURS = st.builds(
     mapping=st.sampled_from(Dependence),
     filtering=st.sampled_from(Dependence),
     allocation=st.sampled_from(PortAllocation),
-    unsolicited=st.sampled_from(Unsolicited),
+    unsolicited=st.sampled_from(
+        [word for word in Unsolicited if word is not Unsolicited.BLACKLISTS]
+    ),
     timeout=st.just(60.0),
 )
 PACKETS = st.lists(st.tuples(st.booleans(), INTERNALS, REMOTES, st.floats(0, 50)), max_size=30)

@@ -1,0 +1,64 @@
+"""What a NAT remembers for a time, and how it forgets without looking at everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+KeyT = TypeVar("KeyT", bound=Hashable)
+ValueT = TypeVar("ValueT")
+
+_FEW = 64
+
+
+class ExpiringSet(Generic[KeyT]):
+    """Keys that are remembered for some seconds after they were last added."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._expiries: dict[KeyT, float] = {}
+
+    def __len__(self) -> int:
+        """Return the number of keys, some of them perhaps expired since one was last added."""
+        return len(self._expiries)
+
+    def add(self, key: KeyT, now: float) -> None:
+        """Remember a key from now on; ``now`` is never earlier than the last time."""
+        # All are kept for equally long, so the one that was added first expires first.
+        while self._expiries:
+            oldest = next(iter(self._expiries))
+            if now < self._expiries[oldest]:
+                break
+            del self._expiries[oldest]
+        self._expiries.pop(key, None)
+        self._expiries[key] = now + self._seconds
+
+    def has(self, key: KeyT, now: float) -> bool:
+        """Whether a key was added less than so many seconds ago."""
+        return now < self._expiries.get(key, now)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._expiries.clear()
+
+
+class PrunedDict(dict[KeyT, ValueT]):
+    """A dictionary whose dead values are dropped when there are many, so that none stays long.
+
+    Whoever adds to it calls `prune` once there are more than `many`; then as many are added as
+    are looked at.
+    """
+
+    __slots__ = ("many",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.many = _FEW
+
+    def prune(self, is_dead: Callable[[ValueT], bool]) -> list[ValueT]:
+        """Drop the dead values and return them."""
+        dead = {key: value for key, value in self.items() if is_dead(value)}
+        for key in dead:
+            del self[key]
+        self.many = max(_FEW, 2 * len(self))
+        return list(dead.values())
