@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import Factory, define, field
 
@@ -13,6 +13,9 @@ from twisted_p2p.testing.packet import ICMPError, Packet
 
 if TYPE_CHECKING:
     from twisted_p2p.testing.network import Network
+
+Crossing: TypeAlias = tuple[Packet, float, bool]
+"""A packet, when it is somewhere, and whether later ones may overtake it."""
 
 
 @define(eq=False)
@@ -43,19 +46,17 @@ class Attachment:
         else:
             self.network.record(packet, "unplugged")
 
-    def leave(self, packet: Packet) -> Iterator[tuple[Packet, float, bool]]:
-        """Yield what of a packet reaches the middle of the network, when, and if out of order."""
+    def leave(self, packet: Packet) -> list[Crossing]:
+        """Return what of a packet reaches the middle of the network."""
         departure = self._pass(self._up, packet)
-        if departure is not None:
-            yield from self._cross(self._up, packet, departure, is_held=False)
+        return [] if departure is None else self._cross(self._up, (packet, departure, False))
 
-    def approach(self, sender: Attachment, packet: Packet, time: float, *, is_held: bool) -> None:
-        """Carry a packet, which is in the middle of the network at a time, to this end."""
-        crossed = self._cross(self._down, packet, time, is_held=is_held)
-        for twin, arrival, may_be_overtaken in crossed:
+    def approach(self, sender: Attachment, crossing: Crossing) -> None:
+        """Carry a packet from the middle of the network to this end."""
+        for packet, arrival, may_be_overtaken in self._cross(self._down, crossing):
             if not may_be_overtaken:
                 arrival = sender.in_order(self, arrival)  # noqa: PLW2901
-            self.network.schedule.at(arrival, self.take, twin)
+            self.network.schedule.at(arrival, self.take, packet)
 
     def in_order(self, receiver: Attachment, arrival: float) -> float:
         """Return the arrival of a packet, put off until what was sent there before has arrived."""
@@ -80,22 +81,31 @@ class Attachment:
 
     def _pass(self, lane: Lane, packet: Packet) -> float | None:
         """Return when a packet is through a narrow place; None when it is not."""
-        mtu = self.link.mtu
-        if mtu is not None and packet.size > mtu:
+        now = self.network.schedule.now
+        if not self.link.is_narrow:
+            return now
+        if self.link.mtu is not None and packet.size > self.link.mtu:
             self.network.record(packet, "too big")
             if self.link.tells_too_big:
                 self.network.bounce(packet, ICMPError.PACKET_TOO_BIG)
             return None
-        departure = lane.departure(self.link, packet.size, self.network.schedule.now)
+        departure = lane.departure(self.link, packet.size, now)
         if departure is None:
             self.network.record(packet, "queue full")
         return departure
 
-    def _cross(
-        self, lane: Lane, packet: Packet, time: float, *, is_held: bool
-    ) -> Iterator[tuple[Packet, float, bool]]:
-        if lane.loses(self.link):
+    def _cross(self, lane: Lane, crossing: Crossing) -> list[Crossing]:
+        """Return what comes of a packet on one half of its way: itself, its twin, or nothing."""
+        link = self.link
+        packet, departure, is_held = crossing
+        if link.is_steady:
+            return [(packet, departure + link.delay, is_held)]
+        if link.loss and lane.loses(link):
             self.network.record(packet, "lost")
-            return
-        for number, (travel_time, is_held_here) in enumerate(lane.cross(self.link)):
-            yield packet.copy() if number else packet, time + travel_time, is_held or is_held_here
+            return []
+        time, is_held_here = lane.travel(link)
+        crossed = [(packet, departure + time, is_held or is_held_here)]
+        if link.duplication and lane.duplicates(link):
+            time, is_held_here = lane.travel(link)
+            crossed.append((packet.copy(), departure + time, is_held or is_held_here))
+        return crossed

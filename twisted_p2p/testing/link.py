@@ -90,18 +90,18 @@ class Lane:
         self._is_in_burst = self._happens(share)
         return self._is_in_burst
 
-    def cross(self, link: Link) -> list[tuple[float, bool]]:
-        """Return how long each twin of a packet needs, and whether it may be overtaken."""
-        twins = 2 if self._happens(link.duplication) else 1
-        return [self._travel(link) for _ in range(twins)]
+    def duplicates(self, link: Link) -> bool:
+        """Whether the next packet gets a twin."""
+        return self._happens(link.duplication)
 
-    def _travel(self, link: Link) -> tuple[float, bool]:
+    def travel(self, link: Link) -> tuple[float, bool]:
+        """Return how long the next packet needs, and whether it may be overtaken."""
         time = link.delay
         if link.jitter:
             time += link.jitter * self._random.random()
-        if not self._happens(link.reordering):
-            return time, False
-        return time + (link.delay + link.jitter) * self._random.random(), True
+        if link.reordering and self._happens(link.reordering):
+            return time + (link.delay + link.jitter) * self._random.random(), True
+        return time, False
 
     def _happens(self, share: float) -> bool:
         return share > 0 and self._random.random() < share

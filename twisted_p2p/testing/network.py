@@ -47,8 +47,8 @@ class Network:
             arrival = self.schedule.now + sender.link.delay + receiver.link.delay
             self.schedule.at(arrival, receiver.take, packet)
         else:
-            for twin, time, is_held in sender.leave(packet):
-                receiver.approach(sender, twin, time, is_held=is_held)
+            for crossing in sender.leave(packet):
+                receiver.approach(sender, crossing)
 
     def holder_of(self, address: str) -> str:
         """Return the name of the host that packets to an address are for, as seen from here.
