@@ -13,7 +13,8 @@ from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from twisted_p2p.addresses import DatagramPath, HostPort
-from twisted_p2p.datagram.shared_socket import SharedSocket, local_address_towards
+from twisted_p2p.datagram.local_addresses import local_address_towards
+from twisted_p2p.datagram.shared_socket import SharedSocket
 from twisted_p2p.errors import PortInUse
 from twisted_p2p.testing import SimulatedInternet
 
@@ -131,8 +132,10 @@ class FailingReactor:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def listenUDP(self, *_: object) -> FailingTransport:
-        return FailingTransport(self.error)
+    def listenUDP(self, port: int, protocol: SharedSocket, *_: object) -> FailingTransport:
+        transport = FailingTransport(self.error)
+        protocol.makeConnection(transport)
+        return transport
 
 
 class SimulatedSocketTests(SynchronousTestCase):

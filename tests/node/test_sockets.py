@@ -4,9 +4,9 @@ from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_p2p.addresses import DatagramPath, HostPort
+from twisted_p2p.datagram import local_addresses
 from twisted_p2p.datagram.shared_socket import SharedSocket
 from twisted_p2p.errors import PortInUse
-from twisted_p2p.node import sockets
 from twisted_p2p.node.sockets import NodeSockets
 from twisted_p2p.testing import SimulatedInternet
 
@@ -120,8 +120,8 @@ class NodeSocketsTests(SynchronousTestCase):
                 raise OSError("there is no way")
             return HostPort("11.1.0.2", 1)
 
-        self.patch(sockets, "local_address_towards", towards)
-        self.patch(sockets, "_REMEMBERED_HOSTS", 2)
+        self.patch(local_addresses, "local_address_towards", towards)
+        self.patch(local_addresses, "_REMEMBERED_HOSTS", 2)
         node_sockets = self.start(4000)
         local = node_sockets.addresses[0]
         for number in (1, 1, 2, 2, 3, 1):

@@ -79,7 +79,7 @@ class LyingTrackerTests(SynchronousTestCase):
 
     def reasons(self, node: P2PNode) -> set[str]:
         """Return why a node did not take what the tracker handed over."""
-        return set(node._rendezvous.dropped)
+        return set(node._place.rendezvous.dropped)
 
     def test_the_truth_connects(self) -> None:
         """So that the other tests fail for the lies' sake."""

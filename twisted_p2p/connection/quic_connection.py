@@ -284,11 +284,13 @@ class PeerConnection:
             waiting.resumeProducing()
 
     def _refuse(self, failure: Failure, event: StreamOpened) -> None:
-        failure.trap(UnknownService, PeerRefused, CancelledError)
+        error = failure.value
         self._streams.pop(event.stream_id, None)
-        if not failure.check(CancelledError):
-            self.streams.refuse(event.stream_id, failure.value)
+        if isinstance(error, UnknownService | PeerRefused):
+            self.streams.refuse(event.stream_id, error)
             self._schedule_flush()
+        else:
+            failure.trap(CancelledError)  # since the stream is lost
 
     async def _protocol_for(self, service: str) -> IProtocol:
         """Return the protocol for a stream of the peer, or raise why there is none."""

@@ -27,14 +27,11 @@ from ..errors import PeerRefused
 from ..identity.keys import IdentityKey
 from ..identity.peer_id import PeerID
 from ..identity.record import PeerRecord
-from ..identity.sequence import RisingSequence
 from ..interfaces import IPeerLink, IPeerNode
-from ..rendezvous.gathering import LocalCandidates, interface_addresses
-from ..rendezvous.introduction import Rendezvous
+from ..rendezvous.gathering import interface_addresses
+from ..rendezvous.meeting_place import MeetingPlace
 from ..rendezvous.offer import Refusal
 from ..rendezvous.session import PeerSession
-from ..rendezvous.session_table import SessionTable
-from ..tracker.client import Trackers
 from .accepting import Listeners, check_service
 from .dialing import Links
 from .link import LinkOwner, PeerLink
@@ -88,48 +85,28 @@ class P2PNode(Service):
         self.peer_id = identity.peer_id
         self._reactor = reactor
         self._identity = identity
-        self._random_bytes = random_bytes
         self._until_started: list[Deferred[None]] | None = []
         self._router: QUICRouter[PeerLink] = QUICRouter()
-        self._candidates = LocalCandidates(interfaces)
         self._listeners = Listeners(identity.peer_id, self._describe_anew)
         self._sockets = NodeSockets(reactor, port)
-        sequence = RisingSequence(wall_clock)
-        self._trackers = Trackers(
+        self._place = MeetingPlace(
             reactor,
             identity,
-            send=self._sockets.send,
-            sockets=lambda: self._sockets.addresses,
+            self._sockets,
             describe=self._describe,
-            next_sequence=sequence.next,
-            random_bytes=random_bytes,
-        )
-        self._sessions = SessionTable(
-            reactor,
-            candidates=self._candidates,
-            send=self._sockets.send,
-            local_address=self._sockets.local_address,
-            random_bytes=random_bytes,
-        )
-        self._rendezvous = Rendezvous(
-            reactor,
-            identity,
-            introducer=self._trackers,
-            sessions=self._sessions,
-            candidates=self._candidates,
-            next_sequence=sequence.next,
-            random_bytes=random_bytes,
             refusal_for=self._refusal_for,
             on_offered=self._offered,
+            interfaces=interfaces,
+            random_bytes=random_bytes,
+            wall_clock=wall_clock,
         )
+        self._trackers = self._place.trackers
         self._links = Links(
-            self._rendezvous.dial,
+            self._place.rendezvous.dial,
             self._make_link,
             self._listeners.factory_for,
             self._trackers.succeeded,
         )
-        self._trackers.handed_over = self._rendezvous.handed_over
-        self._trackers.observed = self._candidates.observed
         for tracker in trackers:
             self.add_tracker(tracker)
 
@@ -140,10 +117,9 @@ class P2PNode(Service):
 
         :raises PortInUse: when another program has the port.
         """
-        self._sockets.start(stun=self._stun_received, quic=self._quic_received)
+        self._sockets.start(stun=self._place.stun_received, quic=self._quic_received)
         super().startService()  # type: ignore[no-untyped-call]
-        self._candidates.refresh(self._sockets.addresses)
-        self._trackers.start()
+        self._place.start()
         waiting, self._until_started = self._until_started or [], None
         for started in waiting:
             started.callback(None)
@@ -155,10 +131,10 @@ class P2PNode(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await gatherResults([self._links.close(), self._trackers.stop()])
+        await gatherResults([self._links.close(), self._place.leave()])
         # In this turn of the reactor the connections still tell their peers.
         await deferLater(self._reactor, 0)
-        self._sessions.close()
+        self._place.close()
         self._listeners.close()
         await self._sockets.stop()
 
@@ -249,10 +225,6 @@ class P2PNode(Service):
         return self._links.live(PeerID(peer_id))
 
     # How the parts are joined.
-
-    def _stun_received(self, data: bytes, path: DatagramPath) -> None:
-        if not self._trackers.datagram_received(data, path):
-            self._sessions.stun_received(data, path)
 
     def _quic_received(self, data: bytes, path: DatagramPath) -> None:
         link = self._router.route(data, path)

@@ -9,10 +9,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 
 from ..addresses import DatagramPath, HostPort
-from ..datagram.shared_socket import Receiver, SharedSocket, local_address_towards
+from ..datagram.local_addresses import LocalAddresses
+from ..datagram.shared_socket import Receiver, SharedSocket
 from ..errors import PortInUse
-
-_REMEMBERED_HOSTS = 1_000
 
 
 class NodeSockets:
@@ -23,7 +22,8 @@ class NodeSockets:
         self._reactor = reactor
         self._port = port
         self._sockets: dict[Hashable, SharedSocket] = {}
-        self._local_hosts: dict[str, str] = {}
+        self.local_address = LocalAddresses(reactor).of
+        """Returns the address from which packets of a path leave."""
 
     @property
     def addresses(self) -> list[HostPort]:
@@ -62,20 +62,6 @@ class NodeSockets:
         socket = self._sockets.get(path.local)
         if socket is not None:
             socket.send(data, path)
-
-    def local_address(self, path: DatagramPath) -> HostPort:
-        """Return the address from which packets of a path leave, as far as the system tells."""
-        assert isinstance(path.local, HostPort)
-        host = self._local_hosts.get(path.remote.host)
-        if host is None:
-            try:
-                host = local_address_towards(self._reactor, path.remote).host
-            except OSError:
-                host = path.local.host
-            if len(self._local_hosts) >= _REMEMBERED_HOSTS:
-                self._local_hosts.clear()
-            self._local_hosts[path.remote.host] = host
-        return HostPort(host, path.local.port)
 
     def stop(self) -> Deferred[list[None]]:
         """Close the sockets; the Deferred fires when they are closed."""

@@ -1,0 +1,93 @@
+"""A bound UDP port as everything else here wants it: it tells paths, and sending never fails."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Callable
+from errno import errorcode
+from typing import Any
+
+from twisted.internet.error import InvalidAddressError, MessageLengthError
+from twisted.internet.interfaces import ISystemHandle
+from twisted.internet.protocol import DatagramProtocol
+
+from twisted_p2p.addresses import DatagramPath, HostPort
+
+_RECEIVE_BUFFER = 1 << 20
+_REMEMBERED_PATHS = 4_096
+
+
+class PathDatagramProtocol(DatagramProtocol):
+    """Listens by `IReactorUDP.listenUDP`; the ``local`` of every path is `address`.
+
+    A subclass takes what arrives by `path_datagram_received`.
+    """
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self.unsent: Counter[str] = Counter()
+        """Datagrams that the system refused to send, by the name of its error."""
+        self._address: HostPort | None = None
+        self._sendto: Callable[[bytes, HostPort], object] | None = None
+        self._paths: dict[tuple[str, int], DatagramPath] = {}
+
+    @property
+    def address(self) -> HostPort:
+        """The address that the port is bound to, once it is; the host may be unspecified."""
+        if self._address is None:
+            raise RuntimeError("the socket has not been started")
+        return self._address
+
+    def startProtocol(self) -> None:
+        """Take note of where the port is bound."""
+        transport: Any = self.transport
+        host = transport.getHost()
+        self._address = HostPort(host.host, host.port)
+        if ISystemHandle.providedBy(transport):
+            # `write` of a real port checks the address four times before it calls this.
+            handle: Any = transport.getHandle()
+            # Room for what arrives while this process does not get its turn; a system that
+            # allows less gives less.
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            self._sendto = handle.sendto
+        else:
+            self._sendto = transport.write
+
+    def stopProtocol(self) -> None:
+        """Send nothing more."""
+        self._sendto = None
+
+    def send(self, data: bytes, path: DatagramPath) -> None:
+        """Send a datagram to the remote end of a path of this port.
+
+        UDP promises nothing, so neither does this: what the system refuses is counted in `unsent`
+        (a full buffer, a datagram too long, no network, a port closed earlier, a closed socket).
+        """
+        if self._sendto is None:
+            self.unsent["closed"] += 1
+            return
+        try:
+            self._sendto(data, path.remote)
+        except OSError as error:
+            self.unsent[errorcode.get(error.errno or 0, type(error).__name__)] += 1
+        except MessageLengthError:
+            self.unsent["EMSGSIZE"] += 1
+        except InvalidAddressError:
+            self.unsent["EAFNOSUPPORT"] += 1
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        """Call `path_datagram_received`."""
+        self.path_datagram_received(datagram, self._paths.get(addr) or self._remember(addr))
+
+    def path_datagram_received(self, data: bytes, path: DatagramPath) -> None:
+        """Take a datagram that arrived along a path."""
+        raise NotImplementedError
+
+    def _remember(self, addr: tuple[str, int]) -> DatagramPath:
+        """Return the path of a sender, made once and not for each datagram."""
+        if len(self._paths) >= _REMEMBERED_PATHS:
+            self._paths.clear()
+        path = self._paths[addr] = DatagramPath(self.address, HostPort(*addr))
+        return path
