@@ -7,7 +7,6 @@ user reads, and `PeerAddress` what `transport.getPeer()` returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from ipaddress import IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
 from attrs import field, frozen
@@ -28,7 +27,7 @@ class HostPort(NamedTuple):
     @property
     def is_ipv6(self) -> bool:
         """Whether the host is an IPv6 address."""
-        return isinstance(ip_address(self.host), IPv6Address)
+        return ":" in self.host
 
 
 class DatagramPath(NamedTuple):

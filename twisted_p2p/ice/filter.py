@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from enum import Enum, auto
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from twisted_p2p.addresses import HostPort
@@ -107,6 +108,7 @@ def address_scope(host: str) -> AddressScope:
     return _scope(canonical_address(host))
 
 
+@lru_cache(maxsize=1_024)
 def _scope(address: IPAddress | None) -> AddressScope:
     if address is None or _is_isatap(address):
         return AddressScope.FORBIDDEN
