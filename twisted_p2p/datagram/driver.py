@@ -9,18 +9,28 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python import runtime
+from zope.interface import Interface
 
 from twisted_p2p.datagram.machine import Address, DatagramMachine
 
 EventT = TypeVar("EventT")
 
 
+class IMonotonicTime(Interface):
+    """A reactor whose `seconds` is a wall clock, and that has a monotonic one too."""
+
+    def monotonic_seconds() -> float:
+        """Return seconds that no setting of the wall clock changes."""
+
+
 def monotonic_clock(reactor: IReactorTime) -> Callable[[], float]:
     """Return the clock, in seconds, that all machines on this reactor go by.
 
     Twisted's own reactors tell the wall clock, and a step of that may expire nothing.  A reactor
-    of virtual time tells its own time, which is the only one that tests can move.
+    of virtual time that is no `IMonotonicTime` tells the only time that tests can move.
     """
+    if IMonotonicTime.providedBy(reactor):
+        return IMonotonicTime(reactor).monotonic_seconds
     # Typed as Any because to mypy a static function and a method of an interface never meet.
     seconds: Any = reactor.seconds
     return time.monotonic if seconds is runtime.seconds else seconds

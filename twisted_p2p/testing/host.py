@@ -8,6 +8,7 @@ from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH
 from random import Random
 
 from twisted_p2p.addresses import HostPort
+from twisted_p2p.testing.clock import HostClock
 from twisted_p2p.testing.ip import (
     canonical_address,
     is_loopback,
@@ -18,6 +19,7 @@ from twisted_p2p.testing.link import Link
 from twisted_p2p.testing.network import Attachment, Network
 from twisted_p2p.testing.packet import ICMPError, Packet
 from twisted_p2p.testing.reactor import SimulatedReactor
+from twisted_p2p.testing.schedule import HostSchedule
 from twisted_p2p.testing.tcp.descriptors import DescriptorTurns
 from twisted_p2p.testing.tcp.stack import TCPStack
 from twisted_p2p.testing.udp_port import SimulatedUDPPort
@@ -46,12 +48,16 @@ class SimulatedHost:
         )
         self.random = random(f"host {name}")
         """A source for what runs here, so that it too repeats from the seed."""
+        self.schedule = HostSchedule(network.schedule)
+        """Where the host's system puts what is to happen here."""
+        self.clock = HostClock(network.schedule)
         self.tcp = TCPStack(self, random(f"TCP of {name}"))
         """Its `TCPSettings` may be replaced."""
-        self.tcp_descriptors = DescriptorTurns(self.tcp, network.schedule)
+        self.tcp_descriptors = DescriptorTurns(self.tcp, self.schedule)
         self.reactor = SimulatedReactor(self, network.schedule)
         self.stop_at_end: list[Callable[[], object]] = []
         """Functions that stop what runs here; they may return Deferreds.  See `shut_down`."""
+        self._naps = 0
         self._ports: dict[int, list[SimulatedUDPPort]] = {}
         for address in self.addresses:
             network.attach(self.attachment, address)
@@ -69,6 +75,35 @@ class SimulatedHost:
     @link.setter
     def link(self, link: Link) -> None:
         self.attachment.link = link
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether nothing runs here."""
+        return self.schedule.is_asleep
+
+    def sleep(self, seconds: float | None = None) -> None:
+        """Run nothing and take no packet, for so many seconds or until `wake`.
+
+        The wall clock goes on, the monotonic one stands still.
+        """
+        if not self.is_asleep:
+            self.schedule.is_asleep = True
+            self.clock.pause()
+        self._naps += 1
+        if seconds is not None:
+            schedule = self.network.schedule
+            schedule.at(schedule.now + seconds, self._wake_from, self._naps)
+
+    def wake(self) -> None:
+        """Go on, at first with what was due in the meantime."""
+        if self.is_asleep:
+            self.clock.go_on()
+            self.schedule.wake()
+            self.reactor.time_changed()
+
+    def _wake_from(self, nap: int) -> None:
+        if nap == self._naps:
+            self.wake()
 
     def bind(self, port: SimulatedUDPPort, wanted: HostPort) -> HostPort:
         """Give a port the address that it wants, or a free one for port 0, and return that.
@@ -109,13 +144,18 @@ class SimulatedHost:
 
     def send(self, packet: Packet) -> None:
         """Put a packet on its way."""
-        if self.is_local(packet.destination.host):
+        if self.is_asleep:
+            self.network.log.record(packet, self.schedule.now, "asleep", self.name)
+        elif self.is_local(packet.destination.host):
             schedule = self.network.schedule
             schedule.at(schedule.now + _LOOPBACK_DELAY, self._receive, packet)
         else:
             self.attachment.send(packet)
 
     def _receive(self, packet: Packet) -> None:
+        if self.schedule.is_asleep:
+            self.network.log.record(packet, self.schedule.now, "asleep", self.name)
+            return
         if packet.protocol == "tcp":
             self.tcp.receive(packet)
             return

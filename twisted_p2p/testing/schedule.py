@@ -52,3 +52,35 @@ class Schedule:
             ]
             heapify(self._heap)
             self._cancelled = 0
+
+
+class HostSchedule:
+    """The schedule as the system of one host sees it: while the host sleeps, nothing is called."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.is_asleep = False
+        self._schedule = schedule
+        self._overdue: list[tuple[Callable[[Any], None], Any]] = []
+
+    @property
+    def now(self) -> float:
+        """Seconds of virtual time since the beginning."""
+        return self._schedule.now
+
+    def at(self, time: float, function: Callable[[Any], None], argument: Any) -> None:
+        """Have ``function(argument)`` called at a time, or when the host wakes up after it."""
+        self._schedule.at(time, self._call, (function, argument))
+
+    def wake(self) -> None:
+        """Have called what was due in the meantime."""
+        self.is_asleep = False
+        overdue, self._overdue = self._overdue, []
+        for call in overdue:
+            self._schedule.at(self.now, self._call, call)
+
+    def _call(self, call: tuple[Callable[[Any], None], Any]) -> None:
+        if self.is_asleep:
+            self._overdue.append(call)
+        else:
+            function, argument = call
+            function(argument)

@@ -116,7 +116,7 @@ class SimulatedUDPPort:
                 source=source,
                 destination=remote,
                 sender=self._host.name,
-                sent_at=self._host.reactor.seconds(),
+                sent_at=self._host.schedule.now,
                 sent_from=source,
                 sent_to=remote,
                 icmp_error=self._hear_error if self._remote is not None else None,
@@ -166,7 +166,7 @@ class SimulatedUDPPort:
             self._tell(self._protocol.connectionRefused)
 
     def _tell(self, function: Callable[..., None], *arguments: object) -> None:
-        if not self._is_reading:
+        if not self._is_reading or self._host.is_asleep:
             return
         try:
             function(*arguments)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from twisted.internet.posixbase import _DisconnectSelectableMixin, _PollLikeMixin
 from twisted.python import log
 
-from twisted_p2p.testing.schedule import Schedule
+from twisted_p2p.testing.schedule import HostSchedule
 from twisted_p2p.testing.tcp.socket import SimulatedSocket
 from twisted_p2p.testing.tcp.stack import TCPStack
 
@@ -27,7 +27,7 @@ class DescriptorTurns(_PollLikeMixin, _DisconnectSelectableMixin):
 
     _POLL_DISCONNECTED, _POLL_IN, _POLL_OUT = 1, 2, 4
 
-    def __init__(self, stack: TCPStack, schedule: Schedule) -> None:
+    def __init__(self, stack: TCPStack, schedule: HostSchedule) -> None:
         self._stack = stack
         self._schedule = schedule
         self._reads: dict[Descriptor, None] = {}
@@ -85,7 +85,9 @@ class DescriptorTurns(_PollLikeMixin, _DisconnectSelectableMixin):
             self._serve(socket)
 
     def _serve(self, socket: SimulatedSocket) -> None:
-        descriptor = self._by_socket[socket]
+        descriptor = self._by_socket.get(socket)
+        if descriptor is None:
+            return
         event = 0
         if descriptor in self._reads and socket.is_readable:
             event |= self._POLL_IN
