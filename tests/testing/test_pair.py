@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_p2p.errors import NoPath
@@ -121,8 +121,13 @@ class ShutDownTests(SynchronousTestCase):
         pair = connected_pair()
         pair.host_b.reactor.callLater(5.0, self.fail)
         pair.host_a.reactor.listenUDP(77, DatagramProtocol())
+        pair.host_b.reactor.listenTCP(80, ECHO)
+        pair.host_b.reactor.connectTCP("127.0.0.1", 80, ClientFactory.forProtocol(Protocol))
+        pair.run_for(1.0)
         with self.assertRaises(LeftOver) as caught, pair:
             pass
         told = str(caught.exception).splitlines()
         self.assertRegex(told[1], r"^a: <UDP port 0\.0\.0\.0:77 of <.*DatagramProtocol")
-        self.assertRegex(told[2], r"^b: <DelayedCall .*fail")
+        self.assertIn("b: <TCP listening port at 0.0.0.0:80>", told)
+        self.assertRegex("\n".join(told), r"\nb: <TCP connection at 127\.0\.0\.1:\d+>\n")
+        self.assertRegex("\n".join(told), r"\nb: <DelayedCall .*fail")

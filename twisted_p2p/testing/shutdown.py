@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from twisted.internet.defer import maybeDeferred
 
+from twisted_p2p.addresses import HostPort
+from twisted_p2p.testing.host import SimulatedHost
 from twisted_p2p.testing.internet import SimulatedInternet
 
 
@@ -26,9 +30,16 @@ def shut_down(internet: SimulatedInternet) -> None:
 
 
 def leftovers(internet: SimulatedInternet) -> list[str]:
-    """Return a line for each delayed call and each open port on any host."""
+    """Return a line for each delayed call and each open port or connection on any host."""
     return [
-        f"{host.name}: {each}"
-        for host in internet.hosts.values()
-        for each in (*host.reactor.getDelayedCalls(), *host.open_ports())
+        f"{host.name}: {each}" for host in internet.hosts.values() for each in _leftovers_on(host)
     ]
+
+
+def _leftovers_on(host: SimulatedHost) -> Iterator[object]:
+    yield from host.reactor.getDelayedCalls()
+    yield from host.open_ports()
+    for socket in host.tcp.sockets.values():
+        kind = "listening port" if socket.is_listening else "connection"
+        address, port = socket.getsockname()[:2]
+        yield f"<TCP {kind} at {HostPort(address, port)}>"
