@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from attrs import evolve
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import DatagramProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.errors import TrackerBusy, TrackerUnreachable
 from twisted_p2p.testing import FULL_CONE, SimulatedInternet
+from twisted_p2p.testing.nat import UDP_BLOCKED
 from twisted_p2p.testing.peers import simulated_node
 from twisted_p2p.testing.servers import SimulatedTracker
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS
@@ -39,6 +43,45 @@ class SimulatedTrackerTests(SynchronousTestCase):
         fresh = SimulatedTracker(self.host)
         self.register(2, tracker_address, "11.2.0.2")
         self.assertGreaterEqual(int(str(fresh.status()["nodes"])), 1)
+
+    def test_it_serves_streams_too(self) -> None:
+        tracker = SimulatedTracker(self.host)
+        office = self.net.add_network("office", "11.8.0.2", UDP_BLOCKED)
+        for number, (server, make_endpoint) in enumerate(
+            (("11.9.0.2", TCP4ClientEndpoint), ("2a00:9::2", TCP6ClientEndpoint)), 2
+        ):
+            addresses = (f"192.168.1.{number}", f"2a00:1::{number}")
+            host = self.net.add_host(f"node {number}", *addresses, network=office)
+            node = simulated_node(host, [])
+            remote = HostPort(server, 3478)
+            node.add_tracker(remote, make_endpoint(host.reactor, *remote))
+            node.startService()
+            self.net.run_until(node.when_ready())
+        self.assertEqual(tracker.status()["nodes"], 2)
+        self.assertEqual(tracker.status()["streams"], 2)
+
+    def test_a_restart_loses_memory_and_secrets_and_keeps_the_address(self) -> None:
+        tracker = SimulatedTracker(self.host)
+        self.register(1, tracker.address, "11.1.0.2")
+        address, before = tracker.address, tracker.machine
+        tracker.restart(5.0)
+        self.net.run_for(4.9)
+        with self.assertRaises(CannotListenError):
+            self.net.run_for(0.2)
+            self.host.reactor.listenUDP(3478, DatagramProtocol(), "11.9.0.2")
+        self.assertEqual(tracker.address, address)
+        self.assertIsNot(tracker.machine, before)
+        self.assertEqual(tracker.status()["nodes"], 0)
+        self.net.run_for(90.0)
+        self.assertEqual(tracker.status()["nodes"], 1)
+
+    def test_a_restart_is_called_off_by_stopping(self) -> None:
+        tracker = SimulatedTracker(self.host)
+        tracker.restart()
+        tracker.stop()
+        self.net.run_for(1.0)
+        self.assertEqual(self.host.reactor.getDelayedCalls(), [])
+        self.assertEqual(list(self.host.open_ports()), [])
 
     def test_its_limits_can_be_chosen(self) -> None:
         tracker = SimulatedTracker(self.host, limits=evolve(DEFAULT_LIMITS, registrations=1))

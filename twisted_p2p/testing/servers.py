@@ -35,6 +35,8 @@ class SimulatedTracker:
         self.host = host
         self._limits = limits
         self._public_hosts = public_hosts
+        self._sockets: dict[HostPort, SharedSocket] = {}
+        self._ports: list[IListeningPort] = []
         self._restart: IDelayedCall | None = None
         self._start()
         host.stop_at_end.append(self.stop)
@@ -86,8 +88,6 @@ class SimulatedTracker:
         self._streams = StreamServer(
             reactor, self._driver.datagram_received, self.machine.stream_lost
         )
-        self._sockets: dict[HostPort, SharedSocket] = {}
-        self._ports: list[IListeningPort] = []
         for address in self.host.addresses:
             socket = SharedSocket(reactor, address, TRACKER_PORT)
             socket.stun_received = self._driver.datagram_received
