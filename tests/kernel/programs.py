@@ -57,9 +57,9 @@ class Program(ProcessProtocol):
         command = machine.command(arguments)
         reactor.spawnProcess(self, command[0], command, env=os.environ)
 
-    def event(self, name: str) -> Deferred[dict[str, Any]]:
-        """Fire with the first event of a name on standard error, under ``--json``."""
-        return self._until(lambda: next(self._events(name), None))
+    def event(self, *names: str) -> Deferred[dict[str, Any]]:
+        """Fire with the first event of one of the names on standard error, under ``--json``."""
+        return self._until(lambda: next(self._events(names), None))
 
     def said(self, text: str) -> Deferred[bool]:
         """Fire when a text stands in the first bytes of standard output."""
@@ -109,11 +109,11 @@ class Program(ProcessProtocol):
             )
         )
 
-    def _events(self, name: str) -> Iterator[dict[str, Any]]:
+    def _events(self, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         for line in self.complaints.splitlines(keepends=True):
             if line.startswith("{") and line.endswith("}\n"):
                 event: dict[str, Any] = json.loads(line)
-                if event["event"] == name:
+                if event["event"] in names:
                     yield event
 
     def _until(self, condition: Callable[[], Any]) -> Deferred[Any]:
@@ -131,6 +131,44 @@ class Program(ProcessProtocol):
                 waiting.callback(found)
 
 
+class LabPrograms:
+    """The programs in one lab; `close` ends them all, and removes the lab.
+
+    ``folder`` is made, and takes the identities and the tracker's files.
+    """
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._lab = lab
+        self._folder = folder
+        self._started: list[Program] = []
+
+    async def close(self) -> None:
+        """Kill what still runs."""
+        for program in self._started:
+            await program.kill()
+        self._lab.close()
+
+    async def start_tracker(self) -> Program:
+        """Start the tracker, and return it when it serves."""
+        pid_file = f"--pidfile={self._folder / 'tracker.pid'}"
+        tracker = self._start(self._lab.tracker, *TWISTD, "-n", pid_file, "p2ptracker")
+        await tracker.said("p2ptracker serves")
+        return tracker
+
+    def start_p2p(self, machine: Namespace, command: str, *words: str) -> Program:
+        """Start a ``p2p`` command with an identity of its own."""
+        identity = self._folder / command / "identity.pem"
+        tracker = f"{self._lab.tracker.address}:3478"
+        options = ["--identity", str(identity), "--tracker", tracker, "--no-lan", "--json"]
+        return self._start(machine, *P2P, *options, command, *words)
+
+    def _start(self, machine: Namespace, *arguments: str) -> Program:
+        program = Program(machine, *arguments)
+        self._started.append(program)
+        return program
+
+
 class LabTestCase(TestCase):
     """Builds a lab with a tracker, starts ``p2p`` in it, and ends all that was started."""
 
@@ -138,28 +176,16 @@ class LabTestCase(TestCase):
 
     def setUp(self) -> None:
         require_namespaces()
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
 
     async def build(
         self, left: NATFlavour | None, right: NATFlavour | None, *, delay: float = 0.0
     ) -> None:
         """Build the lab and start its tracker."""
         self.lab = Lab(left, right, delay=delay)
-        self.addCleanup(self.lab.close)
-        pid_file = f"--pidfile={self.folder / 'tracker.pid'}"
-        self.tracker = self.start(self.lab.tracker, *TWISTD, "-n", pid_file, "p2ptracker")
-        await self.tracker.said("p2ptracker serves")
+        self.programs = LabPrograms(self.lab, Path(self.mktemp()))
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.programs.close()))
+        self.tracker = await self.programs.start_tracker()
 
     def start_p2p(self, machine: Namespace, command: str, *words: str) -> Program:
-        """Start a ``p2p`` command with an identity of its own."""
-        identity = self.folder / command / "identity.pem"
-        tracker = f"{self.lab.tracker.address}:3478"
-        options = ["--identity", str(identity), "--tracker", tracker, "--no-lan", "--json"]
-        return self.start(machine, *P2P, *options, command, *words)
-
-    def start(self, machine: Namespace, *arguments: str) -> Program:
-        """Start a program that is killed at the end of the test."""
-        program = Program(machine, *arguments)
-        self.addCleanup(program.kill)
-        return program
+        """Start a ``p2p`` command with an identity of its own, killed at the end of the test."""
+        return self.programs.start_p2p(machine, command, *words)

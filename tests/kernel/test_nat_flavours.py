@@ -1,12 +1,17 @@
-"""Each NAT of a lab does to UDP what its name says, in the words of RFC 4787."""
+"""Each NAT of a lab does to UDP what its name says, in the words of RFC 4787.
+
+So does the one that stands for it in the simulation.
+"""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.kernel.udp_probe import Endpoint, UDPProbe
-from tests.requirements import require_namespaces
-from twisted_p2p.network_namespaces.lab import LEFT, Lab
+from tests.kernel.agreement.nat_facts import find_out
+from tests.kernel.agreement.pairs import Pair
+from tests.kernel.agreement.probes import KernelWorld, Probe, ProbedWorld, SimulatedWorld
+from tests.kernel.udp_probe import Endpoint
+from twisted_p2p.network_namespaces.lab import LEFT
 from twisted_p2p.network_namespaces.nat_rules import OTHER_PORTS, NATFlavour
 
 PORT = 4000
@@ -16,15 +21,16 @@ PUBLIC = LEFT.outside.address
 class NATFlavourTestCase(SynchronousTestCase):
     """A host behind the NAT in question on the left; the tracker and a public host beyond it."""
 
-    def build(self, flavour: NATFlavour) -> None:
-        require_namespaces()
-        lab = Lab(flavour, None)
-        self.addCleanup(lab.close)
-        self.inside = UDPProbe(lab.left, PORT)
-        self.tracker = UDPProbe(lab.tracker, 3478, 3479, 3480)
-        self.outside = UDPProbe(lab.right, 5000, 5001)
+    world_class: type[ProbedWorld] = KernelWorld
 
-    def mapped(self, probe: UDPProbe, port: int) -> Endpoint:
+    def build(self, flavour: NATFlavour) -> None:
+        world = self.world_class(Pair(flavour, None))
+        self.addCleanup(world.close)
+        self.inside = world.probe_left(PORT)
+        self.tracker = world.probe_tracker(3478, 3479, 3480)
+        self.outside = world.probe_right(5000, 5001)
+
+    def mapped(self, probe: Probe, port: int) -> Endpoint:
         """Send from inside to a port outside, and return the source that is seen there."""
         self.inside.send(PORT, (probe.host, port), "who am I?")
         text, source = probe.receive(port)
@@ -75,13 +81,16 @@ class PortRestrictedTests(NATFlavourTestCase):
 
 
 class PortRestrictedOtherPortTests(NATFlavourTestCase):
+    ports = range(OTHER_PORTS[0], OTHER_PORTS[1] + 1)
+
     def setUp(self) -> None:
         self.build(NATFlavour.PORT_RESTRICTED_OTHER_PORT)
 
     def test_one_mapping_to_another_port(self) -> None:
         ports = self.mapped_ports()
         self.assertEqual(len(set(ports)), 1)
-        self.assertIn(ports[0], range(OTHER_PORTS[0], OTHER_PORTS[1] + 1))
+        self.assertIn(ports[0], self.ports)
+        self.assertNotEqual(ports[0], PORT)
 
     def test_only_answers_pass(self) -> None:
         self.assert_only_answers_pass()
@@ -131,3 +140,32 @@ class HostileTests(NATFlavourTestCase):
         self.assertEqual(self.mapped(self.tracker, 3478)[1], PORT)
         self.assertNotEqual(self.mapped_after_early_probe(), PORT)
         self.assertEqual(self.mapped(self.tracker, 3478)[1], PORT)
+
+
+class SimulatedPortRestrictedTests(PortRestrictedTests):
+    world_class = SimulatedWorld
+
+
+class SimulatedPortRestrictedOtherPortTests(PortRestrictedOtherPortTests):
+    world_class = SimulatedWorld
+    ports = range(1024, 65536)
+
+
+class SimulatedFullConeTests(FullConeTests):
+    world_class = SimulatedWorld
+
+
+class SimulatedRandomSymmetricTests(RandomSymmetricTests):
+    world_class = SimulatedWorld
+
+
+class SimulatedHostileTests(HostileTests):
+    world_class = SimulatedWorld
+
+
+class AgreementTests(SynchronousTestCase):
+    """What is found out about a NAT is the same in both worlds."""
+
+    def test_each_nat_is_found_alike(self) -> None:
+        for flavour in NATFlavour:
+            self.assertEqual(find_out(KernelWorld, flavour), find_out(SimulatedWorld, flavour))

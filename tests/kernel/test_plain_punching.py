@@ -1,13 +1,16 @@
-"""Which pairs of NATs let plain datagrams through when each peer sends where the other was seen."""
+"""Which pairs of NATs let plain datagrams through when each peer sends where the other was seen.
+
+They are the same on the kernel and in the simulation.
+"""
 
 from __future__ import annotations
 
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.kernel.udp_probe import Endpoint, UDPProbe
-from tests.requirements import require_delay, require_namespaces
-from twisted_p2p.network_namespaces.lab import Lab
+from tests.kernel.agreement.pairs import Pair
+from tests.kernel.agreement.probes import KernelWorld, Probe, ProbedWorld, SimulatedWorld
+from tests.kernel.udp_probe import Endpoint
 from twisted_p2p.network_namespaces.nat_rules import NATFlavour
 
 PORT = 4000
@@ -16,7 +19,7 @@ TRACKER_PORT = 3478
 
 @frozen
 class Peer:
-    probe: UDPProbe
+    probe: Probe
     mapped: Endpoint
 
     def send(self, destination: Endpoint, text: str) -> None:
@@ -27,17 +30,18 @@ class Peer:
 
 
 class PlainPunchingTests(SynchronousTestCase):
+    world_class: type[ProbedWorld] = KernelWorld
+
     def build(
         self, left: NATFlavour | None, right: NATFlavour | None, delay: float = 0.0
     ) -> tuple[Peer, Peer]:
         """Return the two peers, each known to the tracker."""
-        require_namespaces()
-        lab = Lab(left, right, delay=delay)
-        self.addCleanup(lab.close)
-        self.tracker = UDPProbe(lab.tracker, TRACKER_PORT)
-        return self.registered(UDPProbe(lab.left, PORT)), self.registered(UDPProbe(lab.right, PORT))
+        world = self.world_class(Pair(left, right), delay)
+        self.addCleanup(world.close)
+        self.tracker = world.probe_tracker(TRACKER_PORT)
+        return self.registered(world.probe_left(PORT)), self.registered(world.probe_right(PORT))
 
-    def registered(self, probe: UDPProbe) -> Peer:
+    def registered(self, probe: Probe) -> Peer:
         probe.send(PORT, (self.tracker.host, TRACKER_PORT), "here I am")
         return Peer(probe, self.tracker.receive(TRACKER_PORT)[1])
 
@@ -85,8 +89,11 @@ class PlainPunchingTests(SynchronousTestCase):
         self.assert_apart(*self.build(NATFlavour.PORT_RESTRICTED, NATFlavour.RANDOM_SYMMETRIC))
 
     def test_hostile_nats_join_peers_that_send_before_anything_arrives(self) -> None:
-        require_delay()
         self.assert_joined(*self.build(NATFlavour.HOSTILE, NATFlavour.HOSTILE, delay=0.2))
 
     def test_hostile_nats_keep_apart_peers_of_which_one_is_early(self) -> None:
         self.assert_apart(*self.build(NATFlavour.HOSTILE, NATFlavour.HOSTILE))
+
+
+class SimulatedPlainPunchingTests(PlainPunchingTests):
+    world_class = SimulatedWorld
