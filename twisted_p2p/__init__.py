@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .addresses import HostPort as HostPort
     from .addresses import Path as Path
     from .addresses import PeerAddress as PeerAddress
+    from .addresses import PeerPath as PeerPath
     from .endpoints import PeerClientEndpoint as PeerClientEndpoint
     from .endpoints import PeerServerEndpoint as PeerServerEndpoint
     from .errors import P2PError as P2PError
@@ -39,10 +40,12 @@ if TYPE_CHECKING:
     from .identity.keys import load_or_create_identity as load_or_create_identity
     from .identity.peer_id import PeerID as PeerID
     from .node.service import P2PNode as P2PNode
+    from .protocol import HolePunchProtocol as HolePunchProtocol
     from .protocol import PeerFactory as PeerFactory
     from .protocol import PeerProtocol as PeerProtocol
 
 _MODULES = {
+    "HolePunchProtocol": "protocol",
     "HostPort": "addresses",
     "IdentityKey": "identity.keys",
     "P2PError": "errors",
@@ -52,6 +55,7 @@ _MODULES = {
     "PeerClientEndpoint": "endpoints",
     "PeerFactory": "protocol",
     "PeerID": "identity.peer_id",
+    "PeerPath": "addresses",
     "PeerProtocol": "protocol",
     "PeerServerEndpoint": "endpoints",
     "load_identity": "identity.keys",

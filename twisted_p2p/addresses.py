@@ -60,6 +60,14 @@ class Path:
 
 
 @frozen
+class PeerPath(Path):
+    """How packets travel to one peer."""
+
+    peer_id: str
+    """The text form of the peer's public key."""
+
+
+@frozen
 class PeerAddress:
     """Where a stream leads: a verified key, a service, and the path of the moment.
 

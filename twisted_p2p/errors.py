@@ -133,6 +133,17 @@ class ConnectionVanished(P2PError, error.ConnectionLost):
     code = "connection_vanished"
 
 
+class PathLost(P2PError, error.ConnectionLost):
+    """The path to the peer has ended; punch again."""
+
+    code = "path_lost"
+
+    def __init__(self, message: str = "", *, peer_id: str) -> None:
+        super().__init__(message)
+        self.peer_id = peer_id
+        """The peer that it led to."""
+
+
 class ServiceInUse(P2PError, error.ConnectError):
     """The node listens for this service already."""
 

@@ -11,6 +11,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted_p2p.addresses import DatagramPath, HostPort
 
 _REMEMBERED_HOSTS = 1_000
+_UNSPECIFIED = ("0.0.0.0", "::")  # noqa: S104  (compared, never bound)
 
 
 class LocalAddresses:
@@ -23,6 +24,8 @@ class LocalAddresses:
     def of(self, path: DatagramPath) -> HostPort:
         """Return the address from which packets of a path leave, as far as the system tells."""
         assert isinstance(path.local, HostPort)
+        if path.local.host not in _UNSPECIFIED:
+            return path.local
         host = self._hosts.get(path.remote.host)
         if host is None:
             try:

@@ -148,6 +148,10 @@ class ICEAgent:
             if pair.mapped_address
         }
 
+    def is_authentic(self, message: STUNMessage) -> bool:
+        """Return whether the integrity of a message is the peer's; nothing else is looked at."""
+        return self._checks.is_authentic(message)
+
     def is_authenticated(self, path: DatagramPath) -> bool:
         """Return whether the peer has shown its password along this path."""
         pair = self._checklist.pairs.get(path)

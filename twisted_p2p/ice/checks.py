@@ -111,11 +111,16 @@ class Checks:
         """Return the bytes of the response to a request of the peer."""
         return response.encode(integrity_key=self._local_key, fingerprint=True)
 
+    def is_authentic(self, message: STUNMessage) -> bool:
+        """Return whether the integrity of a message is the peer's."""
+        is_answer = message.message_class in (MessageClass.SUCCESS, MessageClass.ERROR)
+        return check_integrity(message, self._remote_key if is_answer else self._local_key)
+
     def refuse_request(self, request: STUNMessage, path: DatagramPath) -> str | None:
         """Return why a request is none of the peer's, or None if it is one."""
         if request.get(USERNAME) != self._expected_username:
             return "wrong_username"
-        if not check_integrity(request, self._local_key):
+        if not self.is_authentic(request):
             return "unauthenticated"
         # Who copies a check and sends it on from an address of its choice would have that address
         # taken for the peer's.
@@ -143,7 +148,7 @@ class Checks:
             return "unknown_transaction"
         if check.path != path:  # RFC 8445, section 7.2.5.2.1: paths are symmetric
             return "asymmetric"
-        if not check_integrity(response, self._remote_key):
+        if not self.is_authentic(response):
             return "unauthenticated"
         del self._awaited[response.transaction_id]
         return check

@@ -7,6 +7,7 @@ higher sequence holds, and a record is good for its lifetime from when its holde
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import IntEnum
 from typing import Any
 
@@ -44,6 +45,19 @@ class AddressPolicy(IntEnum):
     ANYONE = 0
     LISTED = 1
     AFTER_ANSWER = 2
+
+
+MOST_LISTED = 16
+"""Peers that a record has room to list; with more, a peer tells its addresses by its answers."""
+
+
+def address_policy(allowed: Collection[PeerID] | None) -> tuple[AddressPolicy, frozenset[PeerID]]:
+    """Return the policy of a peer that lets these in, None being everybody, and whom it lists."""
+    if allowed is None:
+        return AddressPolicy.ANYONE, frozenset()
+    if 0 < len(allowed) <= MOST_LISTED:
+        return AddressPolicy.LISTED, frozenset(allowed)
+    return AddressPolicy.AFTER_ANSWER, frozenset()
 
 
 def _listed_attribute(code: int, name: str) -> AttributeType[tuple[bytes, ...]]:

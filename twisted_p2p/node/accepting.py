@@ -14,11 +14,8 @@ from ..addresses import PeerAddress
 from ..connection.wire import encode_opening
 from ..errors import PeerRefused, ServiceInUse, UnknownService
 from ..identity.peer_id import PeerID
-from ..identity.record import AddressPolicy
+from ..identity.record import AddressPolicy, address_policy
 from ..rendezvous.offer import Refusal
-
-_MOST_LISTED = 16
-"""Peers that a record has room to list; with more, a node tells its addresses by its answers."""
 
 _ROOM_FOR_NAMES = 256
 """Bytes that the names of services take in a record; the rest of them is not listed."""
@@ -136,11 +133,8 @@ class Listeners:
         """Return who learns this node's addresses by an introduction, and whom that lists."""
         allows = [listener.allow for listener in self._by_service.values()]
         if None in allows:
-            return AddressPolicy.ANYONE, frozenset()
-        listed = frozenset(peer for allow in allows for peer in allow or ())
-        if 0 < len(listed) <= _MOST_LISTED:
-            return AddressPolicy.LISTED, listed
-        return AddressPolicy.AFTER_ANSWER, frozenset()
+            return address_policy(None)
+        return address_policy(frozenset(peer for allow in allows for peer in allow or ()))
 
     def close(self) -> None:
         """Remove all."""

@@ -29,16 +29,13 @@ from ..identity.peer_id import PeerID
 from ..identity.record import PeerRecord
 from ..interfaces import IPeerLink, IPeerNode
 from ..rendezvous.gathering import interface_addresses
-from ..rendezvous.meeting_place import MeetingPlace
+from ..rendezvous.meeting_place import RECORD_LIFETIME, MeetingPlace
 from ..rendezvous.offer import Refusal
 from ..rendezvous.session import PeerSession
 from .accepting import Listeners, check_service
 from .dialing import Links
 from .link import LinkOwner, PeerLink
 from .sockets import NodeSockets
-
-RECORD_LIFETIME = 300
-"""Seconds for which a record of ours is good; the tracker decides how often it is refreshed."""
 
 
 @frozen

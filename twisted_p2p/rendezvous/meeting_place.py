@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -18,6 +18,9 @@ from twisted_p2p.rendezvous.session import PeerSession
 from twisted_p2p.rendezvous.session_table import SessionTable
 from twisted_p2p.tracker.client import Trackers
 from twisted_p2p.tracker.standing import Describe
+
+RECORD_LIFETIME = 300
+"""Seconds for which a record of ours is good; the tracker decides how often it is refreshed."""
 
 
 class Sockets(Protocol):
@@ -86,7 +89,9 @@ class MeetingPlace:
             on_offered=on_offered,
         )
         self.trackers.handed_over = self.rendezvous.handed_over
-        self.trackers.observed = self._candidates.observed
+        self.trackers.observed = self._observed
+        self.registered: Callable[[HostPort], object] = lambda _: None
+        """Called with the address at which a tracker sees this node, each time it registered."""
 
     def start(self) -> None:
         """Gather candidates and begin to register; the sockets must be open."""
@@ -101,7 +106,16 @@ class MeetingPlace:
         """Close all sessions."""
         self.sessions.close()
 
+    def abandon(self) -> None:
+        """Stop everything at once, since the sockets are closed: nobody is told."""
+        self.trackers.abandon()
+        self.sessions.close()
+
     def stun_received(self, data: bytes, path: DatagramPath) -> None:
         """Take a STUN message, of a tracker or of a peer."""
         if not self.trackers.datagram_received(data, path):
             self.sessions.stun_received(data, path)
+
+    def _observed(self, tracker: str, socket: Hashable, mapped_address: HostPort) -> None:
+        self._candidates.observed(tracker, socket, mapped_address)
+        self.registered(mapped_address)

@@ -107,6 +107,18 @@ class SessionTable:
         else:
             session.receive_check(data, path)
 
+    def authentic_received(self, data: bytes, path: DatagramPath) -> bool:
+        """Take a STUN message if its integrity is some session's, and return whether it is."""
+        try:
+            message = decode_message(data)
+        except MalformedMessage:
+            return False
+        session = self._session_of(message)
+        if session is None or not session.agent.is_authentic(message):
+            return False
+        session.receive_check(data, path)
+        return True
+
     def close(self) -> None:
         """Close all sessions."""
         for session in list(self._by_session_id.values()):

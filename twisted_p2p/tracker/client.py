@@ -137,6 +137,11 @@ class Trackers:
         left: Deferred[Any] = gatherResults([client.stop() for client in self._clients()])
         return left.addCallback(lambda _: None)
 
+    def abandon(self) -> None:
+        """Stop at once, since the sockets are closed: no tracker is told."""
+        for client in self._clients():
+            client.abandon()
+
     def when_registered(self) -> Deferred[None]:
         """Return a Deferred that fires once a tracker knows this node as it is now.
 

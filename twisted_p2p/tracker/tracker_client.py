@@ -98,6 +98,11 @@ class TrackerClient:
         self._driver.pump()
         return left
 
+    def abandon(self) -> None:
+        """Stop at once, without unregistering."""
+        if not self._has_left:
+            self._left()
+
     def when_registered(self) -> Deferred[None]:
         """Return a Deferred that fires once the tracker knows this node as it is now.
 
@@ -227,6 +232,9 @@ class TrackerClient:
             waiting.errback(_stopped())
         for left in _take_all(self._until_left):
             left.callback(None)
+        answers, self._answers = self._answers, {}
+        for answer in answers.values():
+            answer.errback(_stopped())
 
 
 def _take_all(waiting: list[Deferred[None]]) -> list[Deferred[None]]:
