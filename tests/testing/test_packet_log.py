@@ -79,6 +79,12 @@ class DumpTests(SynchronousTestCase):
         self.assertEqual([entry.time for entry in log], [2.0, 3.0])
         self.assertEqual(log.traffic["host", "11.0.0.1"].sent, Tally(3, 6))
 
+    def test_a_log_that_is_cleared_knows_nothing(self) -> None:
+        internet = asked()
+        internet.log.clear()
+        self.assertEqual((len(internet.log), internet.log.dump()), (0, ""))
+        self.assertEqual(internet.traffic, {})
+
 
 class SelectionTests(SynchronousTestCase):
     def setUp(self) -> None:

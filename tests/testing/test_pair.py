@@ -131,3 +131,4 @@ class ShutDownTests(SynchronousTestCase):
         self.assertIn("b: <TCP listening port at 0.0.0.0:80>", told)
         self.assertRegex("\n".join(told), r"\nb: <TCP connection at 127\.0\.0\.1:\d+>\n")
         self.assertRegex("\n".join(told), r"\nb: <DelayedCall .*fail")
+        self.assertRegex("\n".join(told), r"\nat 1\.\d+ s, seed 0; the latest packets:\n")

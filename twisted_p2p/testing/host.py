@@ -57,6 +57,8 @@ class SimulatedHost:
         self.reactor = SimulatedReactor(self, network.schedule)
         self.stop_at_end: list[Callable[[], object]] = []
         """Functions that stop what runs here; they may return Deferreds.  See `shut_down`."""
+        self.stop_last: list[Callable[[], object]] = []
+        """The same for what must outlive everything in `stop_at_end` of any host."""
         self._naps = 0
         self._ports: dict[int, list[SimulatedUDPPort]] = {}
         for address in self.addresses:

@@ -150,6 +150,11 @@ class PacketLog:
             fates[fate] = Tally(packets + count.packets, length + count.bytes)
         return TrafficTable({pair: Traffic(fates) for pair, fates in pairs.items()})
 
+    def clear(self) -> None:
+        """Forget all entries and counts."""
+        self._entries.clear()
+        self._counts.clear()
+
     # What to look at.
 
     def where(self, condition: Callable[[LoggedPacket], object]) -> PacketLog:

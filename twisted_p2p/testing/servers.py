@@ -39,7 +39,7 @@ class SimulatedTracker:
         self._ports: list[IListeningPort] = []
         self._restart: IDelayedCall | None = None
         self._start()
-        host.stop_at_end.append(self.stop)
+        host.stop_last.append(self.stop)
 
     @property
     def address(self) -> HostPort:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import gatherResults, maybeDeferred
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.testing.host import SimulatedHost
@@ -16,17 +17,20 @@ class LeftOver(AssertionError):
 
 
 def shut_down(internet: SimulatedInternet) -> None:
-    """Stop the nodes and servers on all hosts, the latest hosts first, and see what is left.
+    """Stop the nodes on all hosts, then the servers, and see what is left.
 
     :raises LeftOver: when a delayed call or an open port is; the message names each.
     """
-    for host in reversed(internet.hosts.values()):
-        while host.stop_at_end:
-            internet.run_until(maybeDeferred(host.stop_at_end.pop()))
+    hosts = internet.hosts.values()
+    for lists in ([host.stop_at_end for host in hosts], [host.stop_last for host in hosts]):
+        stopped = [maybeDeferred(stop) for stop in chain.from_iterable(lists)]
+        for functions in lists:
+            functions.clear()
+        internet.run_until(gatherResults(stopped, consumeErrors=True))
     internet.run_for(0.0)
-    left = leftovers(internet)
+    left = "\n".join(leftovers(internet))
     if left:
-        raise LeftOver("left over on simulated hosts:\n" + "\n".join(left))
+        raise LeftOver(f"left over on simulated hosts:\n{left}\nat {internet.story()}")
 
 
 def leftovers(internet: SimulatedInternet) -> list[str]:
