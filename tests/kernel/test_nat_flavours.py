@@ -81,16 +81,13 @@ class PortRestrictedTests(NATFlavourTestCase):
 
 
 class PortRestrictedOtherPortTests(NATFlavourTestCase):
-    ports = range(OTHER_PORTS[0], OTHER_PORTS[1] + 1)
-
     def setUp(self) -> None:
         self.build(NATFlavour.PORT_RESTRICTED_OTHER_PORT)
 
     def test_one_mapping_to_another_port(self) -> None:
         ports = self.mapped_ports()
         self.assertEqual(len(set(ports)), 1)
-        self.assertIn(ports[0], self.ports)
-        self.assertNotEqual(ports[0], PORT)
+        self.assertIn(ports[0], range(OTHER_PORTS[0], OTHER_PORTS[1] + 1))
 
     def test_only_answers_pass(self) -> None:
         self.assert_only_answers_pass()
@@ -148,7 +145,6 @@ class SimulatedPortRestrictedTests(PortRestrictedTests):
 
 class SimulatedPortRestrictedOtherPortTests(PortRestrictedOtherPortTests):
     world_class = SimulatedWorld
-    ports = range(1024, 65536)
 
 
 class SimulatedFullConeTests(FullConeTests):

@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from twisted_p2p.network_namespaces.nat_rules import NATFlavour
+from twisted_p2p.network_namespaces.nat_rules import OTHER_PORTS, NATFlavour
 from twisted_p2p.testing import (
     FULL_CONE,
     PORT_RESTRICTED,
@@ -25,7 +25,10 @@ SIMULATED: Final[dict[NATFlavour | None, NATBehaviour | None]] = {
     None: None,
     NATFlavour.PORT_RESTRICTED: evolve(PORT_RESTRICTED, hairpinning=False),
     NATFlavour.PORT_RESTRICTED_OTHER_PORT: evolve(
-        PORT_RESTRICTED, allocation=PortAllocation.RANDOM, hairpinning=False
+        PORT_RESTRICTED,
+        allocation=PortAllocation.RANDOM,
+        port_set=range(OTHER_PORTS[0], OTHER_PORTS[1] + 1),
+        hairpinning=False,
     ),
     NATFlavour.FULL_CONE: evolve(FULL_CONE, hairpinning=False),
     NATFlavour.RANDOM_SYMMETRIC: evolve(RANDOM_SYMMETRIC, hairpinning=False),
