@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from twisted.internet import reactor as real_reactor
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_p2p.datagram.driver import MachineDriver, monotonic_clock
+from twisted_p2p.datagram.driver import MachineDriver
 from twisted_p2p.datagram.machine import Address, Datagrams
+from twisted_p2p.testing import SimulatedInternet
 
 
 class EchoMachine:
@@ -228,12 +227,41 @@ class MachineDriverTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class MonotonicClockTests(SynchronousTestCase):
-    def test_virtual_time_is_the_reactors(self) -> None:
-        clock = Clock()
-        now = monotonic_clock(clock)
-        clock.advance(7.0)
-        self.assertEqual(now(), 7.0)
+class WallClockTests(SynchronousTestCase):
+    """A driver's timer on a host whose wall clock is set."""
 
-    def test_a_real_reactors_wall_clock_is_not_used(self) -> None:
-        self.assertIs(monotonic_clock(real_reactor), time.monotonic)
+    def setUp(self) -> None:
+        self.internet = SimulatedInternet()
+        self.host = self.internet.add_host("host", "11.0.0.1")
+        self.machine, self.driver = self.drive()
+
+    def drive(self) -> tuple[EchoMachine, MachineDriver[object]]:
+        machine = EchoMachine(delay=10.0)
+        driver = MachineDriver(
+            self.host.reactor, machine, lambda data, addr: None, lambda event: None
+        )
+        driver.datagram_received(b"", "there")
+        self.internet.run_for(1.0)
+        return machine, driver
+
+    def test_a_step_on_expires_nothing(self) -> None:
+        self.host.clock.step(3_600.0)
+        self.internet.run_for(8.9)
+        self.assertEqual(self.machine.timer_handled_at, [])
+        self.internet.run_for(0.2)
+        self.assertEqual(self.machine.timer_handled_at, [10.0])
+
+    def test_a_step_back_puts_nothing_off_once_anything_happens_on_the_reactor(self) -> None:
+        other, other_driver = self.drive()
+        self.host.clock.step(-3_600.0)
+        other_driver.datagram_received(b"", "there")
+        self.internet.run_for(10.0)
+        self.assertEqual(self.machine.timer_handled_at, [10.0])
+        self.assertEqual(len(other.timer_handled_at), 1)
+
+    def test_a_driver_without_a_deadline_takes_no_notice(self) -> None:
+        self.internet.run_for(20.0)
+        self.assertEqual(self.machine.timer_handled_at, [10.0])
+        self.host.clock.step(-3_600.0)
+        self.driver.pump()
+        self.assertEqual(self.host.reactor.getDelayedCalls(), [])

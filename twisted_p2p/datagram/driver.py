@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.python import runtime
-from zope.interface import Interface
 
+from twisted_p2p.datagram.clocks import IMonotonicTime, WallClockWatch, monotonic_clock
 from twisted_p2p.datagram.machine import Address, DatagramMachine
 
+__all__ = ["IMonotonicTime", "MachineDriver", "monotonic_clock"]
+
 EventT = TypeVar("EventT")
-
-
-class IMonotonicTime(Interface):
-    """A reactor whose `seconds` is a wall clock, and that has a monotonic one too."""
-
-    def monotonic_seconds() -> float:
-        """Return seconds that no setting of the wall clock changes."""
-
-
-def monotonic_clock(reactor: IReactorTime) -> Callable[[], float]:
-    """Return the clock, in seconds, that all machines on this reactor go by.
-
-    Twisted's own reactors tell the wall clock, and a step of that may expire nothing.  A reactor
-    of virtual time that is no `IMonotonicTime` tells the only time that tests can move.
-    """
-    if IMonotonicTime.providedBy(reactor):
-        return IMonotonicTime(reactor).monotonic_seconds
-    # Typed as Any because to mypy a static function and a method of an interface never meet.
-    seconds: Any = reactor.seconds
-    return time.monotonic if seconds is runtime.seconds else seconds
 
 
 class MachineDriver(Generic[EventT]):
@@ -55,6 +35,8 @@ class MachineDriver(Generic[EventT]):
         self.now = monotonic_clock(reactor)
         """Returns the time that every command of the machine must be given."""
         self._reactor = reactor
+        self._watch = WallClockWatch.of(reactor)
+        self._watch.tell(self._wall_clock_set_back)
         self._machine = machine
         self._send = send
         self._on_event = on_event
@@ -95,6 +77,7 @@ class MachineDriver(Generic[EventT]):
         finally:
             self._pumping = False
         self._set_timer()
+        self._watch.look()
 
     def stop(self) -> None:
         """Send the machine's last datagrams, tell no more events and leave no delayed call."""
@@ -146,6 +129,12 @@ class MachineDriver(Generic[EventT]):
         self._timer_deadline = deadline
         delay = max(0.0, deadline - self.now())
         self._timer = self._reactor.callLater(delay, self._timer_fired)
+
+    def _wall_clock_set_back(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._set_timer()
 
     def _timer_fired(self) -> None:
         self._timer = None

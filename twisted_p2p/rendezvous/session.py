@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from twisted_p2p.addresses import DatagramPath, HostPort, Path, PathKind
+from twisted_p2p.datagram.clocks import MonotonicCall
 from twisted_p2p.datagram.driver import MachineDriver
 from twisted_p2p.errors import ConnectionVanished, DialTimedOut, P2PError
 from twisted_p2p.ice.agent import ICEAgent
@@ -83,7 +84,7 @@ class PeerSession:
         self.started_at = self._driver.now()
         self.is_closed = False
         self._current: DatagramPath | None = None
-        self._deadline: IDelayedCall | None = reactor.callLater(PATIENCE, self._out_of_time)
+        self._deadline: MonotonicCall | None = MonotonicCall(reactor, PATIENCE, self._out_of_time)
 
     @property
     def now(self) -> float:
