@@ -16,7 +16,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.scenarios.soak import Soak, SoakPlan
+from tests.scenarios.soak import Sample, Soak, SoakPlan
+
+
+def tell(sample: Sample) -> None:
+    print(
+        f"at {sample.at:6.0f} s: {sample.objects} objects, {sample.resident} MB, "
+        f"{time.process_time():.0f} s of one core",
+        flush=True,
+    )
 
 
 def show(soak: Soak) -> None:
@@ -27,8 +35,6 @@ def show(soak: Soak) -> None:
             f"tracker back at {restart.at:.0f} s after {restart.downtime:g} s: "
             f"at most {restart.busiest} registrations a second"
         )
-    for sample in soak.samples[:: max(1, len(soak.samples) // 10)]:
-        print(f"at {sample.at:6.0f} s {sample.objects} objects, {sample.resident} MB")
 
 
 def main() -> int:
@@ -46,7 +52,7 @@ def main() -> int:
         moves=options.joins / 25,
         restart_interval=max(300.0, options.hours * 150),
     )
-    soak = Soak(plan, options.seed)
+    soak = Soak(plan, options.seed, on_sample=tell)
     soak.run()
     show(soak)
     for complaint in soak.complaints:

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory as ProtocolFactory
 from twisted.internet.protocol import Protocol, connectionDone
@@ -19,7 +20,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from tests.scenarios.nats import BY_ADDRESS, BY_PORT, INDEPENDENT, behaviour, can_meet
-from tests.scenarios.world import World, open_ports
+from tests.scenarios.world import World
 from twisted_p2p.errors import P2PError
 from twisted_p2p.node.service import P2PNode
 from twisted_p2p.testing import FULL_CONE, Link, NATBehaviour, SimulatedHost
@@ -46,6 +47,9 @@ SETTLED_WITHIN = 30.0
 BACK_PER_SECOND = 0.05
 """The most nodes that turn to a tracker that is back, as a share of all (promise 26)."""
 
+_TRIES_AGAIN_AFTER = (5.0, 30.0)
+"""Seconds until a peer that found no tracker tries to listen again."""
+
 
 @frozen
 class SoakPlan:
@@ -57,7 +61,7 @@ class SoakPlan:
     """As many leave, one in five of them without a word."""
     conversations: float = 0.1
     moves: float = 0.02
-    """NATs that forget everything."""
+    """NATs that forget everything, half of them to get another public address."""
     restart_interval: float = 200.0
     """Between two restarts of the tracker, which then knows nobody."""
 
@@ -152,8 +156,14 @@ class Restart:
 class Soak:
     """Everything that happens, from one seed; `complaints` is empty when all went well."""
 
-    def __init__(self, plan: SoakPlan, seed: int) -> None:
+    def __init__(
+        self,
+        plan: SoakPlan,
+        seed: int,
+        on_sample: Callable[[Sample], object] = lambda sample: None,
+    ) -> None:
         self.plan = plan
+        self.on_sample = on_sample
         self.random = Random(f"{seed} soak")
         self.world = World(seed=seed, link=LOSSY_LINK)
         self.complaints: list[str] = []
@@ -247,7 +257,7 @@ class Soak:
             try:
                 await stay.node.listen("echo", self._echo)
             except P2PError:
-                await deferLater(self._clock, 5.0)
+                await deferLater(self._clock, self.random.uniform(*_TRIES_AGAIN_AFTER))
             else:
                 return
 
@@ -271,13 +281,16 @@ class Soak:
     def _vacate(self, stay: Stay) -> None:
         stay.ended_at = self.world.now
         self._stays.remove(stay)
+        stay.home.host.stop_at_end.clear()
 
     def _free(self, home: Home) -> None:
         self._check_nothing_left(home.host)
+        if home.host.network.gateway is not None:
+            home.host.network.gateway.reboot()  # what comes next finds a NAT without memory
         self._vacant.append(home)
 
     def _check_nothing_left(self, host: SimulatedHost) -> None:
-        calls, ports = host.reactor.getDelayedCalls(), open_ports(host)
+        calls, ports = host.reactor.getDelayedCalls(), host.open_ports()
         if calls or ports:
             self.complain(f"left over on {host.name}: {calls} {ports}")
 
@@ -301,7 +314,8 @@ class Soak:
         )
 
     def _dial_failed(self, failure: Failure, caller: Stay, called: Stay, began_at: float) -> None:
-        failure.trap(P2PError)
+        # The latter when the connection that the two have is just ending.
+        failure.trap(P2PError, ConnectionLost, ConnectionAborted)
         self.part(caller, called)
         known_from = self._settled_from
         for stay in (caller, called):
@@ -321,10 +335,10 @@ class Soak:
     def talk_lost(self, talk: Talk, reason: Failure) -> None:
         """Take note that a conversation ended before its end."""
         ends = (talk.caller, talk.called)
-        # Who is let in by port alone needs another introduction once its peer has a new one.
+        # Whose NAT lets in nobody else needs another introduction once the peer's address changed.
         is_moved = any(
             self.world.now - one.moved_at < 60
-            and (other.home.nat or FULL_CONE).filtering is BY_PORT
+            and (other.home.nat or FULL_CONE).filtering is not INDEPENDENT
             for one, other in (ends, ends[::-1])
         )
         if self._have_stayed(*ends) and not is_moved:
@@ -338,18 +352,26 @@ class Soak:
         return all(stay.ended_at is None for stay in stays)
 
     def _move(self) -> None:
-        """Let the NAT of a peer forget all its mappings."""
+        """Let the NAT of a peer forget all its mappings, and perhaps get a new public address."""
         stay = self.random.choice(self._stays)
-        if stay.home.nat is not None:
-            self.counts["moves"] += 1
-            stay.moved_at = self.world.now
-            self.world.rebind(stay.home.host)
+        gateway = stay.home.host.network.gateway
+        if gateway is None:
+            return
+        self.counts["moves"] += 1
+        stay.moved_at = self.world.now
+        if self.random.random() < 0.5:
+            gateway.rebind()
+        else:
+            number = self.counts["moves"]
+            new_address = f"11.{100 + number // 50_000}.{number // 250 % 200}.{number % 250 + 1}"
+            gateway.reboot(new_address, seconds=self.random.uniform(0.0, 5.0))
 
     # The tracker.
 
     def _stop_tracker(self) -> None:
         downtime = self.random.choice((0.1, 0.5, 3.0, 20.0))
         self.world.trackers[0].stop()
+        self.world.trackers[0].host.stop_at_end.clear()
         self._settled_from = self.world.now + downtime + BACK_WITHIN
         self._clock.callLater(downtime, self._start_tracker, downtime)
         self._clock.callLater(self.plan.restart_interval, self._stop_tracker)
@@ -376,8 +398,10 @@ class Soak:
         back = sum(_is_ready(stay.node) for stay in stayed)
         if back < len(stayed) or known < len(stayed):
             self.complain(f"{back} of {len(stayed)} are back, and the tracker knows {known}")
-        # Newcomers register twice, the second time with what they listen for.
-        mean = BACK_PER_SECOND * self.plan.peers + 2 * self.plan.joins
+        # Newcomers register twice, the second time with what they listen for, and those of the
+        # time without a tracker come besides.
+        late = restart.downtime / (_TRIES_AGAIN_AFTER[1] - _TRIES_AGAIN_AFTER[0])
+        mean = BACK_PER_SECOND * self.plan.peers + 2 * self.plan.joins * (1 + late)
         if restart.busiest > mean + 4 * mean**0.5 + 3:
             self.complain(f"{restart.busiest} registrations in one second, {mean:.0f} expected")
 
@@ -393,7 +417,9 @@ class Soak:
     def _take_sample(self) -> None:
         self.world.forget_packets()
         gc.collect()
-        self.samples.append(Sample(self.world.now, len(gc.get_objects()), _resident()))
+        sample = Sample(self.world.now, len(gc.get_objects()), _resident())
+        self.samples.append(sample)
+        self.on_sample(sample)
         self._clock.callLater(self.plan.seconds / 40, self._take_sample)
 
     def _check_memory(self) -> None:

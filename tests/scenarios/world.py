@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -21,9 +21,10 @@ from twisted_p2p.testing import (
     NATBehaviour,
     SimulatedHost,
     SimulatedInternet,
+    SimulatedTracker,
+    shut_down,
+    simulated_node,
 )
-from twisted_p2p.testing.peers import simulated_node
-from twisted_p2p.testing.servers import SimulatedTracker
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS, TrackerLimits
 
 T = TypeVar("T")
@@ -103,6 +104,7 @@ class World:
         self.hosts: dict[P2PNode, SimulatedHost] = {}
         self.seen_at: dict[P2PNode, str] = {}
         """The public IP address of each node."""
+        self._is_abandoned = False
 
     def __enter__(self) -> Self:
         return self
@@ -114,14 +116,9 @@ class World:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            story = f"{error}\nseed {self.net.seed}, at {self.now:.6f} s; the latest packets:\n"
-            error.args = (story + self.net.log.dump(last=40),)
-            return
-        self.until(gatherResults([node.stopService() for node in self.nodes if node.running]))
-        self.run(0.0)
-        for host in self.hosts.values():
-            left = host.reactor.getDelayedCalls()
-            assert not left, f"left over on {host.name}, seed {self.net.seed}: {left}"
+            error.args = (f"{error}\nat {self.net.story(last=40)}",)
+        elif not self._is_abandoned:
+            shut_down(self.net)
 
     # What there is.
 
@@ -199,18 +196,16 @@ class World:
             call.cancel()
         for ports in host._ports.values():
             ports.clear()
+        host.stop_at_end.clear()
 
     def rebind(self, host: SimulatedHost) -> None:
         """Let a host's NAT forget all its mappings."""
         assert host.network.gateway is not None
-        table = host.network.gateway.table
-        table._by_key.clear()
-        table._by_port.clear()
+        host.network.gateway.rebind()
 
     def forget_packets(self) -> None:
         """Empty the log; it counts the packets of each pair of hosts that ever met."""
-        self.net.log._entries.clear()
-        self.net.log._counts.clear()
+        self.net.log.clear()
 
     def vanish(self, node: P2PNode) -> None:
         """Let no packet reach a node or leave it any more."""
@@ -222,8 +217,7 @@ class World:
 
     def abandon(self) -> None:
         """Stop nothing at the end."""
-        self.nodes.clear()
-        self.hosts.clear()
+        self._is_abandoned = True
 
     # What happens.
 
@@ -283,8 +277,3 @@ class World:
         """Return the packets that a node has sent to another one's addresses since a moment."""
         theirs = {self.seen_at[target], *self.hosts[target].addresses}
         return [p for p in self.sent_by(node, since=since) if p.destination.host in theirs]
-
-
-def open_ports(host: SimulatedHost) -> list[object]:
-    """Return the UDP ports that are open on a host."""
-    return [port for ports in host._ports.values() for port in ports]
