@@ -33,6 +33,7 @@ from twisted_p2p.stun.message import (
 )
 from twisted_p2p.testing import NATBehaviour, SimulatedHost, SimulatedInternet
 from twisted_p2p.testing.nat import Dependence
+from twisted_p2p.testing.shutdown import shut_down
 from twisted_p2p.testing.stun_server import FakeSTUNServer
 from twisted_p2p.testing.stun_service import STUNService
 
@@ -287,6 +288,7 @@ class FakeSTUNServerTests(SynchronousTestCase):
         client.port.write(request().encode()[:-4] + bytes(8), self.server.address)
         self.net.run_for(1)
         self.assertEqual(self.server.dropped, {"malformed": 1})
-        self.server.stop()
+        client.port.stopListening()
+        shut_down(self.net)
+        client = Client(self.net, self.net.add_host("another client", "11.0.1.2"))
         self.assertIsNone(client.ask(self.server.address))
-        self.assertEqual(self.host.reactor.getDelayedCalls(), [])

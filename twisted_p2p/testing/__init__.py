@@ -22,6 +22,7 @@ from twisted_p2p.testing.peers import simulated_node
 from twisted_p2p.testing.reactor import SimulatedReactor
 from twisted_p2p.testing.servers import SimulatedTracker
 from twisted_p2p.testing.shutdown import LeftOver, leftovers, shut_down
+from twisted_p2p.testing.stun_server import FakeSTUNServer
 from twisted_p2p.testing.traffic import Tally, Traffic, TrafficTable
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "SEED_VARIABLE",
     "ConnectedPair",
     "Dependence",
+    "FakeSTUNServer",
     "LeftOver",
     "Link",
     "LoggedPacket",

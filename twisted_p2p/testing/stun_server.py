@@ -41,6 +41,7 @@ class FakeSTUNServer:
                 service = STUNService(HostPort(hosts[0], port), alternate, mtu=mtu)
                 self.services.append(service)
                 self._serve(host, service)
+        host.stop_last.append(self.stop)
 
     @property
     def address(self) -> HostPort:
