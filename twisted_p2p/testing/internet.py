@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from twisted_p2p.testing.gateway import Gateway
 from twisted_p2p.testing.host import SimulatedHost
 from twisted_p2p.testing.ip import canonical_address, is_loopback
 from twisted_p2p.testing.link import Link
-from twisted_p2p.testing.nat import PORT_RESTRICTED, NATBehaviour, NATTable
+from twisted_p2p.testing.nat import PORT_RESTRICTED, Firewall, NATBehaviour
 from twisted_p2p.testing.network import Network
 from twisted_p2p.testing.packet_log import PacketLog
 from twisted_p2p.testing.schedule import Schedule
@@ -80,22 +81,25 @@ class SimulatedInternet:
         self,
         name: str,
         address: str,
-        nat: NATBehaviour = PORT_RESTRICTED,
+        nat: NATBehaviour | None = PORT_RESTRICTED,
         *,
+        more_addresses: Sequence[str] = (),
+        firewall: Firewall | None = None,
         behind: Network | None = None,
         link: Link = INTERNET_LINK,
     ) -> Network:
-        """Add a private network behind a NAT that has an address in another network.
+        """Add a private network behind a gateway that has an address in another network.
 
-        Hosts of the network may have addresses of the other family too; those are not translated,
-        and reachable from outside.
+        The gateway's NAT has that address and ``more_addresses``. Hosts may have addresses of the
+        other family too, or without a NAT of both; those are not translated, and reachable from
+        outside unless the gateway has a ``firewall``.
 
-        :raises ValueError: when the address is taken.
+        :raises ValueError: when an address is taken.
         """
         network = Network(name, self._schedule, self.log)
-        table = NATTable(nat, canonical_address(address), self._random(f"NAT of {name}"))
+        addresses = [canonical_address(each) for each in (address, *more_addresses)]
         outside = behind or self.public
-        Gateway(network, outside, table, link, self._random(f"link of the NAT of {name}"))
+        Gateway(network, outside, addresses, nat, firewall, link, self._random)
         return network
 
     def run_for(self, seconds: float) -> None:
@@ -124,7 +128,8 @@ class SimulatedInternet:
         """Return the name of the host that a packet was for; see `PacketLog`."""
         if place in self.hosts and (place != sender or is_loopback(address)):
             return place
-        return self.hosts[sender].network.holder_of(address)
+        network = self.hosts[sender].network if sender in self.hosts else self.public
+        return network.holder_of(address)
 
     def _random(self, name: str) -> Random:
         """Return the random source of one named thing, which no other thing disturbs."""

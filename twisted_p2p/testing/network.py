@@ -36,6 +36,12 @@ class Network:
         if self.gateway is not None and not self.gateway.translates(address):
             self.gateway.outside.network.attach(self.gateway.outside, address)
 
+    def detach(self, address: str) -> None:
+        """Let packets to an address go nowhere any more."""
+        del self._attachments[address]
+        if self.gateway is not None and not self.gateway.translates(address):
+            self.gateway.outside.network.detach(address)
+
     def forward(self, sender: Attachment, packet: Packet) -> None:
         """Carry a packet from one attachment to the one that has its destination."""
         receiver = self._attachments.get(packet.destination.host)

@@ -84,8 +84,8 @@ class FirewallTable(FilterTable[Firewall]):
         mapping = self._live_mapping(internal, now)
         return mapping is not None and mapping.admits(remote, now, flags)
 
-    def forget(self) -> None:
-        """Let in nobody who does not come in anew."""
+    def restart(self) -> None:
+        """Forget everything."""
         self._open.clear()
         self._shut_out.clear()
 

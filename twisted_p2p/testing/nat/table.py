@@ -109,7 +109,8 @@ class NATTable(FilterTable[NATBehaviour]):
         self, remote: HostPort, public: HostPort, now: float, flags: TCPFlags | None = None
     ) -> bool:
         """Whether a packet to a public endpoint would come in, were it to come now."""
-        mapping = self._open_mapping(self._pools[public.host], remote, public.port, now)
+        pool = self._pools.get(public.host)
+        mapping = self._open_mapping(pool, remote, public.port, now) if pool else None
         return mapping is not None and mapping.admits(remote, now, flags)
 
     def add_static(

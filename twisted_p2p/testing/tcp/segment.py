@@ -29,3 +29,17 @@ class TCPSegment:
     """Bytes that its sender has room for; unscaled, as if RFC 7323 were always agreed on."""
     maximum_segment_size: int = 0
     """The option of a SYN: the most bytes that its sender takes in one segment."""
+
+
+def refusal(segment: TCPSegment, length: int) -> TCPSegment | None:
+    """Return the RST for a segment with ``length`` bytes that belongs to no connection.
+
+    None for a RST (RFC 9293, section 3.10.7.1).
+    """
+    flags = segment.flags
+    if TCPFlags.RST in flags:
+        return None
+    if TCPFlags.ACK in flags:
+        return TCPSegment(TCPFlags.RST, segment.acknowledgement)
+    after = segment.sequence + length + (TCPFlags.SYN in flags) + (TCPFlags.FIN in flags)
+    return TCPSegment(TCPFlags.RST | TCPFlags.ACK, 0, after % 2**32)
