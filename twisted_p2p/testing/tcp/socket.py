@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from twisted_p2p.testing.tcp.stack import TCPStack
 
 _CLOSED_DESCRIPTOR = -1
+_HIGHEST_PORT = 65_535
 _REUSE_ADDRESS = (system.SOL_SOCKET, system.SO_REUSEADDR)
 _REUSE_PORT = (system.SOL_SOCKET, system.SO_REUSEPORT)
 _LINGER = (system.SOL_SOCKET, system.SO_LINGER)
@@ -160,7 +161,7 @@ class SimulatedSocket:
         """Take an address; port 0 stands for any."""
         if self.local.port:
             raise _error(EINVAL)
-        self.local = self._stack.bind(self, self._checked(address))
+        self.local = self._stack.bind(self, self._checked("bind", address))
 
     def listen(self, backlog: int) -> None:
         """Accept connections, of which some more than ``backlog`` may wait."""
@@ -186,7 +187,7 @@ class SimulatedSocket:
         if self._connection is not None:
             return self._connecting_error()
         try:
-            remote = self._checked(address)
+            remote = self._checked("connect_ex", address)
             if is_unspecified(remote.host):
                 loopback = "127.0.0.1" if self.family == system.AF_INET else "::1"
                 remote = remote._replace(host=loopback)
@@ -198,6 +199,12 @@ class SimulatedSocket:
         self._attach(connection)
         connection.flush()
         return EINPROGRESS
+
+    def connect(self, address: Address) -> None:
+        """Begin to connect; that is an error too, EINPROGRESS."""
+        error = self.connect_ex(address)
+        if error:
+            raise _error(error)
 
     def recv(self, size: int) -> bytes:
         """Return what has arrived; nothing at the end."""
@@ -308,9 +315,11 @@ class SimulatedSocket:
         if self._descriptor == _CLOSED_DESCRIPTOR:
             raise _error(EBADF)
 
-    def _checked(self, address: Address) -> HostPort:
+    def _checked(self, call: str, address: Address) -> HostPort:
         """Return an address as the stack has it; no host stands for any."""
         self._check_open()
+        if not 0 <= address[1] <= _HIGHEST_PORT:
+            raise OverflowError(f"{call}(): port must be 0-{_HIGHEST_PORT}.")
         try:
             host = canonical_address(address[0].partition("%")[0] or self._any_host)
         except ValueError:
