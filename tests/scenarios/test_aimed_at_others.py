@@ -139,6 +139,7 @@ class AimedWorld(World):
         host = self.add_host(5_000, FULL_CONE, INTERNET_LINK)
         self.mallory = Mallory(host, [self.trackers[0].address])
         self.keep(self.mallory, host)
+        host.stop_at_end.append(self.mallory.stopService)
 
     def start_all(self) -> None:
         for node in self.nodes:

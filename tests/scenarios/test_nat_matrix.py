@@ -1,16 +1,22 @@
-"""Every pair of NATs that two peers can get through, and what is said of the others."""
+"""Every pair of NATs that two peers can get through, and what is said of the others.
+
+Each pair is tried on steady links, and then with seeds of delay, loss, duplication and reordering:
+5 of them, or as many as ``P2P_MATRIX_SEEDS`` says (``tox -e matrix``: 50).  The name of a test has
+its seed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from itertools import product
+from random import Random
 from typing import Any
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.scenarios.nats import BY_ADDRESS, BY_PORT, INDEPENDENT, NATS, behaviour, can_meet, name
-from tests.scenarios.world import ROUGH_LINK, World
+from tests.scenarios.world import World
 from twisted_p2p.errors import NoPath
 from twisted_p2p.node.service import P2PNode
 from twisted_p2p.testing import (
@@ -21,6 +27,20 @@ from twisted_p2p.testing import (
     NATBehaviour,
     PortAllocation,
 )
+
+SEEDS = int(os.environ.get("P2P_MATRIX_SEEDS", "5"))
+
+
+def rough_link(seed: int) -> Link:
+    """Return one end of a way that loses up to 8 % and takes 10 to 600 ms there and back."""
+    random = Random(seed)
+    return Link(
+        delay=random.choice((0.0025, 0.01, 0.03, 0.08, 0.15)),
+        jitter=random.uniform(0.0, 0.02),
+        loss=random.uniform(0.0, 0.04),
+        duplication=random.uniform(0.0, 0.03),
+        reordering=random.uniform(0.0, 0.1),
+    )
 
 
 class MatrixTests(SynchronousTestCase):
@@ -53,8 +73,15 @@ class MatrixTests(SynchronousTestCase):
             self.assertEqual(there.path.remote.host, world.seen_at[right])
             self.assertEqual(here.path.remote.host, world.seen_at[left])
 
-    def miss(self, left_nat: NATBehaviour, right_nat: NATBehaviour) -> None:
-        with World() as world:
+    def miss(
+        self,
+        left_nat: NATBehaviour,
+        right_nat: NATBehaviour,
+        *,
+        link: Link = INTERNET_LINK,
+        seed: int = 1,
+    ) -> None:
+        with World(seed=seed, link=link) as world:
             left, right = world.add_node(left_nat), world.add_node(right_nat)
             world.start()
             service = world.listen(right)
@@ -82,31 +109,22 @@ class MatrixTests(SynchronousTestCase):
             self.assertTrue(one["heard"] or 1 <= one["probes"] <= 10, one)
 
 
-def pairs() -> Iterator[tuple[NATBehaviour | None, NATBehaviour | None]]:
-    return product([None, *NATS], repeat=2)
+def _add_test(name: str, check: Any, *nats: Any, **options: Any) -> None:
+    """Give `MatrixTests` a test, so that each pair and seed fails for itself."""
+    setattr(MatrixTests, f"test_{name}", lambda self: check(self, *nats, **options))
 
 
 def _add_tests() -> None:
-    """Give `MatrixTests` a test for each pair, so that each fails for itself."""
-    for seed, (left, right) in enumerate(pairs()):
+    for number, (left, right) in enumerate(product([None, *NATS], repeat=2)):
         both = f"{name(left)}_and_{name(right)}"
-        if can_meet(left, right):
-            options: dict[str, dict[str, Any]] = {
-                "meet": {},
-                "meet_on_rough_links": {"link": ROUGH_LINK, "seed": seed},
-            }
-            for how, option in options.items():
-                setattr(
-                    MatrixTests,
-                    f"test_{both}_{how}",
-                    lambda self, a=left, b=right, o=option: self.meet(a, b, **o),
-                )
-        else:
-            setattr(
-                MatrixTests,
-                f"test_{both}_have_no_path",
-                lambda self, a=left, b=right: self.miss(a, b),
-            )
+        check, what = MatrixTests.meet, f"{both}_meet"
+        if not can_meet(left, right):
+            check, what = MatrixTests.miss, f"{both}_have_no_path"
+        _add_test(what, check, left, right)
+        for seed in range(1, SEEDS + 1):
+            own_seed = 1_000 * seed + number
+            link = rough_link(own_seed)
+            _add_test(f"{what}_seed_{seed}", check, left, right, link=link, seed=own_seed)
 
 
 _add_tests()
