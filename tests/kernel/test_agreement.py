@@ -41,7 +41,7 @@ class TableTests(SynchronousTestCase):
 class MeetingTests(TestCase):
     """Those pairs between which the suite transfers nothing."""
 
-    timeout = 200
+    timeout = 400
 
     async def test_pairs_meet_on_the_kernel_as_in_the_simulation(self) -> None:
         require_delay()
