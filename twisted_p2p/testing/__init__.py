@@ -1,18 +1,34 @@
 """A simulated internet in virtual time, for this package's tests and its users'."""
 
 from twisted_p2p.testing.case import SEED_VARIABLE, SimulatedInternetMixin, for_seeds
+from twisted_p2p.testing.gateway import Gateway
 from twisted_p2p.testing.host import SimulatedHost
 from twisted_p2p.testing.internet import INTERNET_LINK, LAN_LINK, SimulatedInternet
 from twisted_p2p.testing.link import Link
 from twisted_p2p.testing.nat import (
+    ADDRESS_RESTRICTED,
+    BLACKLISTING,
+    CARRIER_GRADE,
+    FIREWALL,
     FULL_CONE,
     PORT_RESTRICTED,
     PORT_TAKING,
     RANDOM_SYMMETRIC,
+    RESETTING,
+    SEQUENTIAL_SYMMETRIC,
+    UDP_BLOCKED,
     Dependence,
+    FilterBehaviour,
+    Firewall,
+    FirewallTable,
+    HairpinSource,
     NATBehaviour,
     NATTable,
+    Pooling,
     PortAllocation,
+    PortTaken,
+    StaticMapping,
+    TCPBehaviour,
     Unsolicited,
 )
 from twisted_p2p.testing.network import Network
@@ -26,16 +42,28 @@ from twisted_p2p.testing.stun_server import FakeSTUNServer
 from twisted_p2p.testing.traffic import Tally, Traffic, TrafficTable
 
 __all__ = [
+    "ADDRESS_RESTRICTED",
+    "BLACKLISTING",
+    "CARRIER_GRADE",
+    "FIREWALL",
     "FULL_CONE",
     "INTERNET_LINK",
     "LAN_LINK",
     "PORT_RESTRICTED",
     "PORT_TAKING",
     "RANDOM_SYMMETRIC",
+    "RESETTING",
     "SEED_VARIABLE",
+    "SEQUENTIAL_SYMMETRIC",
+    "UDP_BLOCKED",
     "ConnectedPair",
     "Dependence",
     "FakeSTUNServer",
+    "FilterBehaviour",
+    "Firewall",
+    "FirewallTable",
+    "Gateway",
+    "HairpinSource",
     "LeftOver",
     "Link",
     "LoggedPacket",
@@ -43,12 +71,16 @@ __all__ = [
     "NATTable",
     "Network",
     "PacketLog",
+    "Pooling",
     "PortAllocation",
+    "PortTaken",
     "SimulatedHost",
     "SimulatedInternet",
     "SimulatedInternetMixin",
     "SimulatedReactor",
     "SimulatedTracker",
+    "StaticMapping",
+    "TCPBehaviour",
     "Tally",
     "Traffic",
     "TrafficTable",
