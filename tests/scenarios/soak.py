@@ -371,7 +371,7 @@ class Soak:
     def _stop_tracker(self) -> None:
         downtime = self.random.choice((0.1, 0.5, 3.0, 20.0))
         self.world.trackers[0].stop()
-        self.world.trackers[0].host.stop_at_end.clear()
+        self.world.trackers[0].host.stop_last.clear()
         self._settled_from = self.world.now + downtime + BACK_WITHIN
         self._clock.callLater(downtime, self._start_tracker, downtime)
         self._clock.callLater(self.plan.restart_interval, self._stop_tracker)
