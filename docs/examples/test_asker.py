@@ -4,7 +4,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_p2p.testing import PORT_RESTRICTED, Link, SimulatedInternet
+from twisted_p2p.testing import PORT_RESTRICTED, Link, SimulatedInternetMixin
 
 
 class Mirror(DatagramProtocol):
@@ -33,19 +33,20 @@ class Asker(DatagramProtocol):
             self.answered.callback(datagram)
 
 
-class AskerTests(SynchronousTestCase):
+class AskerTests(SimulatedInternetMixin, SynchronousTestCase):
     def test_the_answer_comes_through_a_nat_and_in_spite_of_loss(self):
-        internet = SimulatedInternet(seed=1)
+        internet = self.simulate(seed=1)
         far = internet.add_host("far", "11.0.0.1", link=Link(delay=0.1, loss=0.5))
-        far.reactor.listenUDP(7000, Mirror())
+        listening = far.reactor.listenUDP(7000, Mirror())
+        far.stop_at_end.append(listening.stopListening)
         home = internet.add_network("home", "11.0.1.1", PORT_RESTRICTED)
         laptop = internet.add_host("laptop", "192.168.1.2", network=home)
         asker = Asker(laptop.reactor, ("11.0.0.1", 7000))
-        laptop.reactor.listenUDP(5000, asker)
+        asking = laptop.reactor.listenUDP(5000, asker)
+        laptop.stop_at_end.append(asking.stopListening)
 
         answer = internet.run_until(asker.answered)
 
         self.assertEqual(answer, b"11.0.1.1 5000")
-        self.assertEqual(laptop.reactor.getDelayedCalls(), [])
         fates = {packet.fate for packet in internet.log}
         self.assertEqual(fates, {"lost", "delivered"}, internet.log.dump())

@@ -51,6 +51,10 @@ class InnerMixin(SimulatedInternetMixin):
         self.leaves_a_call()
         self.fail("for another reason")
 
+    def fails_twice(self) -> None:
+        self.addCleanup(self.fail, "and again")
+        self.fails()
+
     def fails_in_a_world_of_its_own(self) -> None:
         self.connected_pair(nat_b=RANDOM_SYMMETRIC, seed=77)
         self.fail("at once")
@@ -151,6 +155,11 @@ class StoryTests(SynchronousTestCase):
     def test_packets_are_not_told_twice(self) -> None:
         told = report("waits_in_vain")
         self.check_story(told, Inner("waits_in_vain").seed, "builtins.TimeoutError: no result")
+        self.assertEqual(told.count("the latest packets"), 1)
+
+    def test_nor_with_a_second_failure(self) -> None:
+        told = report("fails_twice")
+        self.assertIn("FailTest: and again\n", told)
         self.assertEqual(told.count("the latest packets"), 1)
 
     def test_the_variable_is_not_told_where_it_would_not_help(self) -> None:
