@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH
+from collections import Counter
+from collections.abc import Callable, Sequence
+from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH, ENODEV
 from random import Random
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.testing.clock import HostClock
 from twisted_p2p.testing.ip import (
+    bare_address,
     canonical_address,
+    is_link_local,
     is_loopback,
+    is_multicast,
     is_same_family,
     is_unspecified,
 )
 from twisted_p2p.testing.link import Link
+from twisted_p2p.testing.multicast import INTERFACE_INDEX
 from twisted_p2p.testing.network import Attachment, Network
 from twisted_p2p.testing.packet import ICMPError, Packet
 from twisted_p2p.testing.reactor import SimulatedReactor
@@ -42,10 +47,13 @@ class SimulatedHost:
     ) -> None:
         """Attach a host; ``random`` makes the random source of a given name."""
         self.name = name
-        self.addresses = tuple(canonical_address(address) for address in addresses)
-        self.attachment = Attachment(
-            network, link, random(f"link of {name}"), self._receive, lambda address: name
-        )
+        self.addresses: tuple[str, ...] = ()
+        """Its IP addresses; link-local ones of IPv6 may have a scope: ``fe80::1%eth0``."""
+        self.interface = "eth0"
+        """The name of its interface."""
+        self._bare_addresses: tuple[str, ...] = ()
+        self._sources: dict[str, str] = {}
+        self.attachment = self._attachment(network, link, random(f"link of {name}"))
         self.random = random(f"host {name}")
         """A source for what runs here, so that it too repeats from the seed."""
         self.schedule = HostSchedule(network.schedule)
@@ -60,9 +68,9 @@ class SimulatedHost:
         self.stop_last: list[Callable[[], object]] = []
         """The same for what must outlive everything in `stop_at_end` of any host."""
         self._naps = 0
+        self._groups: Counter[str] = Counter()
         self._ports: dict[int, list[SimulatedUDPPort]] = {}
-        for address in self.addresses:
-            network.attach(self.attachment, address)
+        self._take_addresses(addresses)
 
     @property
     def network(self) -> Network:
@@ -107,15 +115,58 @@ class SimulatedHost:
         if nap == self._naps:
             self.wake()
 
+    def move_to(self, network: Network, *addresses: str, link: Link | None = None) -> None:
+        """Unplug here and plug in there, with other addresses, or none at all.
+
+        Old addresses vanish at once.  Ports bound to one of them hear nothing any more and cannot
+        send; those that are bound to all addresses live on.  The link stays as it is unless told
+        otherwise.
+
+        :raises ValueError: when an address is taken.
+        """
+        before = self.attachment
+        before.is_plugged = False
+        for address in self._bare_addresses:
+            before.network.detach(address)
+        self.attachment = self._attachment(network, link or before.link, before.random)
+        for port in self.open_ports():
+            for group in sorted(port.groups):
+                before.network.leave(before, group)
+                network.join(self.attachment, group)
+        self._take_addresses(addresses)
+
+    def disconnect(self) -> None:
+        """Pull the cable; nothing on the host notices, but no packet comes or goes."""
+        self.attachment.is_plugged = False
+
+    def reconnect(self) -> None:
+        """Put the cable in again."""
+        self.attachment.is_plugged = True
+
+    def _attachment(self, network: Network, link: Link, random: Random) -> Attachment:
+        return Attachment(network, link, random, self._receive, lambda address: self.name)
+
+    def _take_addresses(self, addresses: Sequence[str]) -> None:
+        self.addresses = tuple(canonical_address(address) for address in addresses)
+        self._bare_addresses = tuple(bare_address(address) for address in self.addresses)
+        self._sources.clear()
+        scopes = [address.partition("%")[2] for address in self.addresses if "%" in address]
+        self.interface = next(iter(scopes), self.interface)
+        for address in self._bare_addresses:
+            self.network.attach(self.attachment, address)
+
     def bind(self, port: SimulatedUDPPort, wanted: HostPort) -> HostPort:
         """Give a port the address that it wants, or a free one for port 0, and return that.
 
         :raises OSError: when the address is another host's, or in use here.
         """
-        if not self.is_local(wanted.host) and not is_unspecified(wanted.host):
+        wanted = HostPort(self.unscoped(wanted.host), wanted.port)
+        if not (
+            self.is_local(wanted.host) or is_unspecified(wanted.host) or is_multicast(wanted.host)
+        ):
             raise _system_error(EADDRNOTAVAIL)
         address = wanted if wanted.port else self._free_address(wanted.host)
-        if not self._is_free(address):
+        if not self._is_free(address, shares=port.shares):
             raise _system_error(EADDRINUSE)
         self._ports.setdefault(address.port, []).append(port)
         return address
@@ -131,18 +182,46 @@ class SimulatedHost:
     def source_of(self, bound: HostPort, destination: str) -> HostPort:
         """Return the source that packets of a bound port to a destination have.
 
-        :raises OSError: when the host has no address of that family, or the port only loopback.
+        :raises OSError: when the host has no address for that, or the port only loopback, or one
+            that is no longer the host's.
         """
         if is_loopback(bound.host) and not self.is_local(destination):
             raise _system_error(EINVAL)
-        if not is_unspecified(bound.host):
+        if not is_unspecified(bound.host) and not is_multicast(bound.host):
+            if not self.is_local(bound.host):
+                raise _system_error(EINVAL)
             return bound
+        source = self._sources.get(destination)
+        if source is None:
+            source = self._sources[destination] = self._source_towards(destination)
+        return HostPort(source, bound.port)
+
+    def _source_towards(self, destination: str) -> str:
         if self.is_local(destination):
-            return HostPort(destination, bound.port)
-        for address in self.addresses:
-            if is_same_family(address, destination):
-                return HostPort(address, bound.port)
-        raise _system_error(ENETUNREACH)
+            return destination
+        own = [each for each in self._bare_addresses if is_same_family(each, destination)]
+        near = is_link_local(destination)
+        fitting = [address for address in own if is_link_local(address) == near]
+        if not fitting and (is_multicast(destination) or ":" not in destination):
+            fitting = own
+        if not fitting:
+            raise _system_error(ENETUNREACH)
+        return fitting[0]
+
+    def unscoped(self, address: str, *, bound_to: str = "::") -> str:
+        """Return an address without its scope, which must be there if it is link-local.
+
+        A port that is itself bound to a link-local address needs none.
+
+        :raises OSError: when the scope is missing, or is no interface of this host.
+        """
+        bare, _, scope = address.partition("%")
+        if scope and scope not in (self.interface, str(INTERFACE_INDEX)):
+            raise _system_error(ENODEV)
+        is_scoped = scope or is_link_local(bound_to) or is_multicast(bare) or ":" not in bare
+        if not is_scoped and is_link_local(bare):
+            raise _system_error(EINVAL)
+        return bare
 
     def send(self, packet: Packet) -> None:
         """Put a packet on its way."""
@@ -151,31 +230,73 @@ class SimulatedHost:
         elif self.is_local(packet.destination.host):
             schedule = self.network.schedule
             schedule.at(schedule.now + _LOOPBACK_DELAY, self._receive, packet)
-        else:
+        elif packet.source.host in self._bare_addresses:
             self.attachment.send(packet)
+        else:
+            self.network.log.record(packet, self.schedule.now, "stale source", self.name)
+
+    def send_to_group(self, packet: Packet, *, loops: bool, leaves: bool) -> None:
+        """Put a packet to a group on its way: to this host, to the network, or to both."""
+        if loops and packet.destination.host in self._groups:
+            schedule = self.network.schedule
+            schedule.at(schedule.now + _LOOPBACK_DELAY, self._receive, packet.copy())
+        if leaves:
+            self.send(packet)
+
+    def join(self, group: str) -> None:
+        """Take packets to a group from the network, until `leave` was called as often."""
+        self._groups[group] += 1
+        self.network.join(self.attachment, group)
+
+    def leave(self, group: str) -> None:
+        """Undo `join` once."""
+        self._groups[group] -= 1
+        if not self._groups[group]:
+            del self._groups[group]
+        self.network.leave(self.attachment, group)
 
     def _receive(self, packet: Packet) -> None:
+        now = self.schedule.now
         if self.schedule.is_asleep:
-            self.network.log.record(packet, self.schedule.now, "asleep", self.name)
-            return
-        if packet.protocol == "tcp":
+            self.network.log.record(packet, now, "asleep", self.name)
+        elif packet.protocol == "tcp":
             self.tcp.receive(packet)
-            return
-        now = self.network.schedule.now
+        elif is_multicast(packet.destination.host):
+            self._receive_as_group(packet)
+        elif (port := self._port_for(packet)) is not None:
+            self.network.log.record(packet, now, "delivered", self.name)
+            port.receive(packet)
+        else:
+            self.network.log.record(packet, now, "refused", self.name)
+            self.network.bounce(packet, ICMPError.PORT_UNREACHABLE)
+
+    def _port_for(self, packet: Packet) -> SimulatedUDPPort | None:
+        """Return the port that a packet is for; of equal ones the latest.
+
+        Linux would choose by the source.
+        """
+        found = None
         for port in self._ports.get(packet.destination.port, ()):
-            if port.accepts(packet):
-                self.network.log.record(packet, now, "delivered", self.name)
-                port.receive(packet)
-                return
-        self.network.log.record(packet, now, "refused", self.name)
-        self.network.bounce(packet, ICMPError.PORT_UNREACHABLE)
+            if port.accepts(packet) and (found is None or port.precision >= found.precision):
+                found = port
+        return found
+
+    def _receive_as_group(self, packet: Packet) -> None:
+        hearing = [p for p in self._ports.get(packet.destination.port, ()) if p.hears(packet)]
+        fate = "delivered" if hearing else "unheard"
+        self.network.log.record(packet, self.schedule.now, fate, self.name)
+        for port in hearing:
+            port.receive(packet)
 
     def is_local(self, host: str) -> bool:
         """Whether packets to an address stay here."""
-        return host in self.addresses or is_loopback(host)
+        return host in self._bare_addresses or is_loopback(host)
 
-    def _is_free(self, address: HostPort) -> bool:
-        return not any(port.overlaps(address) for port in self._ports.get(address.port, ()))
+    def _is_free(self, address: HostPort, *, shares: bool = False) -> bool:
+        return not any(
+            port.overlaps(address) and not (shares and port.shares)
+            for port in self._ports.get(address.port, ())
+        )
 
     def _free_address(self, host: str) -> HostPort:
         first = self.random.randrange(_EPHEMERAL_PORT_COUNT)

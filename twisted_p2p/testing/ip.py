@@ -32,6 +32,24 @@ def is_loopback(address: str) -> bool:
     return address == "::1" or address.startswith("127.")
 
 
+@lru_cache(maxsize=65_536)
+def is_multicast(address: str) -> bool:
+    """Whether the address is that of a group."""
+    return ip_address(address).is_multicast
+
+
+@lru_cache(maxsize=65_536)
+def is_link_local(address: str) -> bool:
+    """Whether the address means something in one network alone, and no gateway lets it pass."""
+    own = ip_address(address)
+    return own.is_link_local or (own.version == 6 and own.is_multicast and address[3] == "2")
+
+
+def bare_address(address: str) -> str:
+    """Return an address without the scope, such as ``%eth0``, that it may have."""
+    return address.partition("%")[0]
+
+
 def is_same_family(address: str, other: str) -> bool:
     """Whether both are IPv4 addresses, or both IPv6."""
     return (":" in address) == (":" in other)

@@ -17,6 +17,7 @@ from twisted_p2p.addresses import HostPort
 from twisted_p2p.testing.ip import (
     UNSPECIFIED_IPV4,
     canonical_address,
+    is_multicast,
     is_same_family,
     is_unspecified,
 )
@@ -44,6 +45,12 @@ class SimulatedUDPPort:
     ) -> None:
         self.bound = HostPort(canonical_address(interface or UNSPECIFIED_IPV4), port)
         """The local address; an unspecified host stands for all of one family."""
+        self.shares = False
+        """Whether others that share too may have the same address."""
+        self.groups: set[str] = set()
+        self.loops = True
+        """Whether packets to groups come to this host too."""
+        self.ttl = 1
         self._interface = interface
         self._host = host
         self._protocol = protocol
@@ -102,26 +109,28 @@ class SimulatedUDPPort:
             assert addr is not None, "a port that is not connected wants an address"
             remote = self._checked(*addr)
         else:
-            assert addr in (None, self._remote), "connected to another address"
+            assert addr is None or self._checked(*addr) == self._remote, "connected elsewhere"
             remote = self._remote
         if len(packet) > _LONGEST_PAYLOAD:
             raise MessageLengthError("message too long")
         if not self._is_bound:
             raise OSError("the port is closed")
-        source = self._host.source_of(self.bound, remote.host)
-        self._host.send(
-            Packet(
-                protocol="udp",
-                data=bytes(packet),
-                source=source,
-                destination=remote,
-                sender=self._host.name,
-                sent_at=self._host.schedule.now,
-                sent_from=source,
-                sent_to=remote,
-                icmp_error=self._hear_error if self._remote is not None else None,
-            )
+        source = self._source(remote)
+        to_send = Packet(
+            protocol="udp",
+            data=bytes(packet),
+            source=source,
+            destination=remote,
+            sender=self._host.name,
+            sent_at=self._host.schedule.now,
+            sent_from=source,
+            sent_to=remote,
+            icmp_error=self._hear_error if self._remote is not None else None,
         )
+        if is_multicast(remote.host):
+            self._host.send_to_group(to_send, loops=self.loops, leaves=self.ttl > 0)
+        else:
+            self._host.send(to_send)
 
     def setBroadcastAllowed(self, enabled: bool) -> None:
         """Not simulated."""
@@ -145,9 +154,21 @@ class SimulatedUDPPort:
 
     def accepts(self, packet: Packet) -> bool:
         """Whether a packet that reached the host is for this port."""
-        return self.overlaps(packet.destination) and (
-            self._remote is None or self._remote == packet.source
+        return self.overlaps(packet.destination) and self._remote in (None, packet.source)
+
+    def hears(self, packet: Packet) -> bool:
+        """Whether a packet to a group is for this port too."""
+        group = packet.destination.host
+        return (
+            group in self.groups
+            and (is_unspecified(self.bound.host) or self.bound.host == group)
+            and self._remote in (None, packet.source)
         )
+
+    @property
+    def precision(self) -> tuple[bool, bool]:
+        """How closely packets must fit; of several ports the most precise one gets them."""
+        return self._remote is not None, not is_unspecified(self.bound.host)
 
     def receive(self, packet: Packet) -> None:
         """Hand a packet to the protocol."""
@@ -156,9 +177,14 @@ class SimulatedUDPPort:
 
     def _checked(self, host: str, port: int) -> HostPort:
         address = canonical_address(host)
+        if ":" in address:
+            address = self._host.unscoped(address, bound_to=self.bound.host)
         if not is_same_family(self.bound.host, address):
             raise InvalidAddressError(host, "the port is of the other address family")
         return HostPort(address, port)
+
+    def _source(self, remote: HostPort) -> HostPort:
+        return self._host.source_of(self.bound, remote.host)
 
     def _hear_error(self, error: ICMPError) -> None:
         # Of the errors that a socket tells, this is the only one that Twisted passes on.
@@ -175,6 +201,9 @@ class SimulatedUDPPort:
 
     def _close(self) -> None:
         self._is_bound = False
+        for group in sorted(self.groups):
+            self._host.leave(group)
+        self.groups.clear()
         self._host.unbind(self)
         self._protocol.doStop()
         stopped, self._stopped = self._stopped, None
