@@ -43,6 +43,12 @@ if TYPE_CHECKING:
     from .protocol import HolePunchProtocol as HolePunchProtocol
     from .protocol import PeerFactory as PeerFactory
     from .protocol import PeerProtocol as PeerProtocol
+    from .tracker.datagrams import (
+        TrackerServerDatagramProtocol as TrackerServerDatagramProtocol,
+    )
+    from .tracker.streams import TrackerServerFactory as TrackerServerFactory
+    from .tracker.streams import TrackerServerProtocol as TrackerServerProtocol
+    from .tracker.tracker import Tracker as Tracker
 
 _MODULES = {
     "HolePunchProtocol": "protocol",
@@ -58,6 +64,10 @@ _MODULES = {
     "PeerPath": "addresses",
     "PeerProtocol": "protocol",
     "PeerServerEndpoint": "endpoints",
+    "Tracker": "tracker.tracker",
+    "TrackerServerDatagramProtocol": "tracker.datagrams",
+    "TrackerServerFactory": "tracker.streams",
+    "TrackerServerProtocol": "tracker.streams",
     "load_identity": "identity.keys",
     "load_or_create_identity": "identity.keys",
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
 
-    from .addresses import Path
+    from .addresses import HostPort, Path
 
 
 class IPeerNode(Interface):
@@ -97,6 +97,35 @@ class IPeerFactory(Interface):
         @return: True or False, or a `Deferred` of it.  Meanwhile the peer waits, and what it
             sends waits with it.  An exception refuses the peer and is logged.
         """
+
+
+class ITrackerPolicy(Interface):
+    """Decides what a tracker does, and is told what it did.
+
+    What it is asked may be answered by a `Deferred` within 10 seconds, after which the node that
+    waits is as one whose request was lost.  An exception forbids and is logged.
+    """
+
+    def may_register(peer_id: str, address: HostPort) -> bool | Deferred[bool]:
+        """Return whether a peer, which has proved its key and address, may register."""
+
+    def may_introduce(initiator: str, target: str) -> bool | Deferred[bool]:
+        """Return whether a peer's offer may be handed to another one, which lists it if it lists.
+
+        A peer that goes on asking is asked about again.
+        """
+
+    def registered(peer_id: str, address: HostPort) -> None:
+        """Take it that a peer is registered from an address, anew or again."""
+
+    def introduced(initiator: str, target: str) -> None:
+        """Take it that a peer's offer was handed to another one; a repetition counts again."""
+
+    def peer_online(peer_id: str) -> None:
+        """Take it that a peer is registered that was not."""
+
+    def peer_offline(peer_id: str) -> None:
+        """Take it that a peer is registered from nowhere any more."""
 
 
 class IPathObserver(Interface):

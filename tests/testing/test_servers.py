@@ -63,14 +63,14 @@ class SimulatedTrackerTests(SynchronousTestCase):
     def test_a_restart_loses_memory_and_secrets_and_keeps_the_address(self) -> None:
         tracker = SimulatedTracker(self.host)
         self.register(1, tracker.address, "11.1.0.2")
-        address, before = tracker.address, tracker.machine
+        address, before = tracker.address, tracker._tracker
         tracker.restart(5.0)
         self.net.run_for(4.9)
         with self.assertRaises(CannotListenError):
             self.net.run_for(0.2)
             self.host.reactor.listenUDP(3478, DatagramProtocol(), "11.9.0.2")
         self.assertEqual(tracker.address, address)
-        self.assertIsNot(tracker.machine, before)
+        self.assertIsNot(tracker._tracker, before)
         self.assertEqual(tracker.status()["nodes"], 0)
         self.net.run_for(90.0)
         self.assertEqual(tracker.status()["nodes"], 1)
@@ -94,7 +94,7 @@ class SimulatedTrackerTests(SynchronousTestCase):
         host = self.net.add_host("hidden tracker", "192.168.1.2", network=home)
         tracker = SimulatedTracker(host, public_hosts=["11.8.0.2"])
         # Something must leave the NAT first, for there is nothing that forwards the port.
-        for socket in tracker._sockets.values():
-            socket._listening.write(b"out", ("11.9.0.2", 9))
+        udp, _ = tracker._ports
+        udp.write(b"out", ("11.9.0.2", 9))
         self.register(1, HostPort("11.8.0.2", 3478), "11.1.0.2")
         self.assertEqual(tracker.status()["nodes"], 1)

@@ -21,7 +21,8 @@ from twisted_p2p.tracker.attributes import (
 )
 from twisted_p2p.tracker.messages import CookieRequest, Registered
 from twisted_p2p.tracker.messages import Failure as Refused
-from twisted_p2p.tracker.streams import StreamServer
+from twisted_p2p.tracker.streams import TrackerServerFactory
+from twisted_p2p.tracker.tracker import Tracker
 
 HOST = IPv4Address("TCP", "11.9.9.9", 3478)
 
@@ -31,6 +32,9 @@ class PatientClock:
 
     def __init__(self) -> None:
         self.calls: dict[int, Any] = {}
+
+    def seconds(self) -> float:
+        return 0.0
 
     def callLater(self, seconds: float, function: Any) -> Any:
         call = _Call(self.calls, function)
@@ -76,7 +80,9 @@ class Promise12LengthBeforeBuffer(SynchronousTestCase):
     def test_promise_12_ten_thousand_claims_of_huge_lengths_fit_in_20_mb(self) -> None:
         clock: Any = PatientClock()
         received: list[bytes] = []
-        server = StreamServer(clock, lambda data, path: received.append(data), lambda stream: None)
+        tracker = Tracker(clock)
+        tracker.datagram_received = lambda data, path: received.append(data)
+        server = TrackerServerFactory(clock, tracker)
         claim = b"\x02\xc1\xff\xfc" + CookieRequest(REGISTER).encode(bytes(12))[4:20]
         modest = CookieRequest(REGISTER).encode(bytes(12))[:-1]
         tracemalloc.start()

@@ -38,7 +38,7 @@ def path_from(port: int, local: object = SOCKET) -> DatagramPath:
 
 class RegistryTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.registry = Registry(MemoryPeerStore(), LIMITS)
+        self.registry = Registry(MemoryPeerStore(), LIMITS, lambda *_: None)
         self.key = identity(1).peer_id.public_key
 
     def register(
@@ -165,7 +165,7 @@ class RegistryTests(SynchronousTestCase):
 
 class StreamTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.registry = Registry(MemoryPeerStore(), LIMITS)
+        self.registry = Registry(MemoryPeerStore(), LIMITS, lambda *_: None)
 
     def register(self, number: int, stream: str, port: int = 4000) -> Registration:
         content = record_of(number)
@@ -213,7 +213,7 @@ class RegistryMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.limits = evolve(LIMITS, registrations=10, departed_peers=10)
-        self.registry = Registry(MemoryPeerStore(), self.limits)
+        self.registry = Registry(MemoryPeerStore(), self.limits, lambda *_: None)
         self.now = 0.0
         self.expiries: dict[tuple[int, int, bool], float] = {}
         self.records: dict[int, tuple[int, float]] = {}

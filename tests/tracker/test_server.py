@@ -19,10 +19,11 @@ from twisted_p2p.errors import P2PError, PortInUse
 from twisted_p2p.stun.message import StreamFramer
 from twisted_p2p.tracker import server
 from twisted_p2p.tracker.attributes import LOOK_UP
-from twisted_p2p.tracker.directory import ForeignServerAddress
+from twisted_p2p.tracker.datagrams import local_hosts
 from twisted_p2p.tracker.memory_store import MemoryPeerStore
 from twisted_p2p.tracker.messages import Challenge, CookieRequest, Registered, read_response
-from twisted_p2p.tracker.server import StreamListener, TrackerServer, UDPListener, local_hosts
+from twisted_p2p.tracker.server import StreamListener, TrackerServer, UDPListener
+from twisted_p2p.tracker.server_events import ForeignServerAddress
 from twisted_p2p.tracker.wire import read_message
 
 reactor: Any = real_reactor
@@ -232,7 +233,7 @@ class ServingTests(TestCase):
     def test_an_answer_to_a_stream_or_socket_that_is_gone_is_dropped(self) -> None:
         tracker = self.start()
         for local in (HostPort("127.0.0.9", 1), None):
-            tracker._send(b"late", DatagramPath(local, HostPort("127.0.0.1", 1)))
+            tracker.tracker._send(b"late", DatagramPath(local, HostPort("127.0.0.1", 1)))
         self.assertEqual(tracker.status()["datagrams_unsent_total"], {})
 
 
@@ -243,7 +244,7 @@ class LogTests(TestCase):
         self.addCleanup(globalLogPublisher.removeObserver, self.observe)
 
     def observe(self, event: Any) -> None:
-        if str(event.get("log_namespace", "")).endswith("TrackerServer"):
+        if str(event.get("log_namespace", "")).endswith(("TrackerServer", "Tracker")):
             self.lines.append(event)
 
     async def test_one_line_names_every_address(self) -> None:
@@ -256,7 +257,7 @@ class LogTests(TestCase):
 
     def test_a_foreign_server_address_is_told_to_the_operator(self) -> None:
         tracker = tracker_server()
-        tracker._tell(ForeignServerAddress(HostPort("11.9.9.8", 3478)))
+        tracker.tracker._happened(ForeignServerAddress(HostPort("11.9.9.8", 3478)))
         self.assertEqual(self.lines[0]["log_level"], LogLevel.warn)
         self.assertEqual(self.lines[0]["host"], "11.9.9.8")
 

@@ -37,7 +37,7 @@ from twisted_p2p.tracker.attributes import (
     TOKEN,
     VERSION,
 )
-from twisted_p2p.tracker.directory import ForeignServerAddress, StreamSocket
+from twisted_p2p.tracker.directory import StreamSocket
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS
 from twisted_p2p.tracker.messages import (
     AnswerHandedOver,
@@ -55,6 +55,7 @@ from twisted_p2p.tracker.messages import (
     Unregistered,
     read_response,
 )
+from twisted_p2p.tracker.server_events import ForeignServerAddress
 
 
 class TrackerTestCase(SynchronousTestCase):

@@ -13,7 +13,7 @@ from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.tracker.attributes import LOOK_UP
 from twisted_p2p.tracker.directory import StreamSocket
 from twisted_p2p.tracker.messages import CookieRequest, LookUp
-from twisted_p2p.tracker.streams import NodeStream, StreamServer
+from twisted_p2p.tracker.streams import TrackerServerFactory, TrackerServerProtocol
 
 HOST = IPv4Address("TCP", "11.9.9.9", 3478)
 REQUEST = CookieRequest(LOOK_UP).encode(bytes(12))
@@ -22,7 +22,7 @@ REQUEST = CookieRequest(LOOK_UP).encode(bytes(12))
 class AbortableTransport(StringTransport):
     """A transport that can be aborted, as a reactor's can."""
 
-    protocol: NodeStream
+    protocol: TrackerServerProtocol
 
     def abortConnection(self) -> None:
         self.aborted = True
@@ -34,13 +34,23 @@ class StreamTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.received: list[tuple[bytes, DatagramPath]] = []
         self.lost: list[StreamSocket] = []
-        self.server = StreamServer(
-            self.clock,
-            lambda data, path: self.received.append((data, path)),
-            self.lost.append,
-        )
+        self.ways: dict[Any, Any] = {}
+        tracker: Any = self
+        self.server = TrackerServerFactory(self.clock, tracker)
 
-    def connect(self, address: Any = None, host: Any = HOST) -> NodeStream:
+    # The tracker that the factory serves.
+
+    def attach(self, local: StreamSocket, send: Any) -> None:
+        self.ways[local] = send
+
+    def detach(self, local: StreamSocket) -> None:
+        del self.ways[local]
+        self.lost.append(local)
+
+    def datagram_received(self, data: bytes, path: DatagramPath) -> None:
+        self.received.append((data, path))
+
+    def connect(self, address: Any = None, host: Any = HOST) -> TrackerServerProtocol:
         peer = address or IPv4Address("TCP", "11.1.1.1", 4000)
         stream = self.server.buildProtocol(peer)
         assert stream is not None
@@ -65,14 +75,14 @@ class MessageTests(StreamTestCase):
 
     def test_a_message_is_sent_along_its_path_alone(self) -> None:
         one, two = self.connect(), self.connect()
-        self.server.send(b"to two", two.path)
+        self.ways[two.path.local](b"to two", two.path)
         transports: list[Any] = [one.transport, two.transport]
         self.assertEqual([transport.value() for transport in transports], [b"", b"to two"])
 
     def test_a_message_to_a_lost_connection_is_dropped(self) -> None:
         stream = self.connect()
         stream.connectionLost(Failure(ConnectionDone()))
-        self.server.send(b"late", stream.path)
+        self.assertEqual(self.ways, {})
         transport: Any = stream.transport
         self.assertEqual(transport.value(), b"")
         self.assertEqual(self.lost, [stream.path.local])

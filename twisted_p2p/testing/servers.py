@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.interfaces import IDelayedCall
 
-from twisted_p2p.addresses import DatagramPath, HostPort
-from twisted_p2p.datagram.driver import MachineDriver, monotonic_clock
-from twisted_p2p.datagram.shared_socket import SharedSocket
+from twisted_p2p.addresses import HostPort
 from twisted_p2p.testing.host import SimulatedHost
-from twisted_p2p.tracker.directory import ForeignServerAddress, StreamSocket
+from twisted_p2p.tracker.datagrams import TrackerServerDatagramProtocol
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS, TrackerLimits
-from twisted_p2p.tracker.memory_store import MemoryPeerStore
-from twisted_p2p.tracker.service import TrackerService
-from twisted_p2p.tracker.streams import StreamServer
+from twisted_p2p.tracker.streams import TrackerServerFactory
+from twisted_p2p.tracker.tracker import Tracker
 
 TRACKER_PORT = 3478
 
@@ -35,8 +33,7 @@ class SimulatedTracker:
         self.host = host
         self._limits = limits
         self._public_hosts = public_hosts
-        self._sockets: dict[HostPort, SharedSocket] = {}
-        self._ports: list[IListeningPort] = []
+        self._ports: list[Any] = []
         self._restart: IDelayedCall | None = None
         self._start()
         host.stop_last.append(self.stop)
@@ -48,18 +45,15 @@ class SimulatedTracker:
 
     def status(self) -> dict[str, object]:
         """Return the numbers of ``/status.json``."""
-        return {**self.machine.status(self._driver.now()), "streams": len(self._streams)}
+        return {**self._tracker.status(), "streams": len(self._streams)}
 
     def stop(self) -> None:
         """Fall silent, as a tracker does that was killed: only streams hear of it."""
         if self._restart is not None:
             self._restart.cancel()
             self._restart = None
-        self._driver.stop()
+        self._tracker.close()
         self._streams.abort_all()
-        for socket in self._sockets.values():
-            socket.stop()
-        self._sockets = {}
         for port in self._ports:
             port.stopListening()
         self._ports = []
@@ -75,31 +69,16 @@ class SimulatedTracker:
 
     def _start(self) -> None:
         reactor = self.host.reactor
-        self.machine = TrackerService(
-            random_bytes=self.host.random.randbytes,
-            store=MemoryPeerStore(),
-            now=monotonic_clock(reactor)(),
+        self._tracker = Tracker(
+            reactor,
             limits=self._limits,
             public_hosts=self._public_hosts,
+            random_bytes=self.host.random.randbytes,
         )
-        self._driver: MachineDriver[ForeignServerAddress] = MachineDriver(
-            reactor, self.machine, self._send, lambda event: None
-        )
-        self._streams = StreamServer(
-            reactor, self._driver.datagram_received, self.machine.stream_lost
-        )
+        self._streams = TrackerServerFactory(reactor, self._tracker)
         for address in self.host.addresses:
-            socket = SharedSocket(reactor, address, TRACKER_PORT)
-            socket.stun_received = self._driver.datagram_received
-            socket.start()
-            self._sockets[socket.address] = socket
-            self._ports.append(reactor.listenTCP(TRACKER_PORT, self._streams, interface=address))
-
-    def _send(self, data: bytes, path: DatagramPath) -> None:
-        if isinstance(path.local, StreamSocket):
-            self._streams.send(data, path)
-            return
-        assert isinstance(path.local, HostPort)
-        socket = self._sockets.get(path.local)
-        if socket is not None:
-            socket.send(data, path)
+            protocol = TrackerServerDatagramProtocol(reactor, self._tracker)
+            self._ports += [
+                reactor.listenUDP(TRACKER_PORT, protocol, address),
+                reactor.listenTCP(TRACKER_PORT, self._streams, interface=address),
+            ]

@@ -7,7 +7,7 @@ here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import frozen
@@ -45,6 +45,12 @@ from twisted_p2p.tracker.messages import (
     Unregistered,
 )
 from twisted_p2p.tracker.registry import Registry
+from twisted_p2p.tracker.server_events import (
+    ForeignServerAddress,
+    IntroductionWanted,
+    RegistrationWanted,
+    Wish,
+)
 from twisted_p2p.tracker.store import RegisteredPeer, Registration
 
 _MOST_FOREIGN_ADDRESSES = 4
@@ -59,17 +65,6 @@ class StreamSocket:
 
     number: int
     """Tells it from all other streams, later ones too."""
-
-
-@frozen
-class ForeignServerAddress:
-    """A node has sent to the tracker by an address that is none of its sockets'.
-
-    Either the tracker stands behind a NAT and was not told its public address, or somebody
-    passes on its cookies.
-    """
-
-    address: HostPort
 
 
 @frozen
@@ -93,6 +88,17 @@ class Reply:
 
     answer: Success
     hand_overs: tuple[tuple[Indication, DatagramPath], ...] = ()
+    fulfilled: Wish | None = None
+    """What whoever runs the tracker is told of it."""
+
+
+@frozen
+class Undecided:
+    """A request that is in order, and granted once somebody outside says so."""
+
+    wish: Wish
+    grant: Callable[[float], Reply]
+    """Fulfils it, given the time then; raises `Refusal`."""
 
 
 class Directory:
@@ -104,6 +110,8 @@ class Directory:
         introductions: Introductions,
         cookies: Cookies,
         public_hosts: frozenset[str],
+        *,
+        asks_permission: bool,
     ) -> None:
         self.registrations_total = 0
         self.signature_checks = 0
@@ -111,9 +119,10 @@ class Directory:
         self._introductions = introductions
         self._cookies = cookies
         self._public_hosts = public_hosts
+        self._asks_permission = asks_permission
         self._events: deque[ForeignServerAddress] = deque()
         self._foreign_addresses: set[HostPort] = set()
-        self._deeds: dict[type[Request], Callable[[Any, Asked], Reply]] = {
+        self._deeds: dict[type[Request], Callable[[Any, Asked], Reply | Undecided]] = {
             Register: self._register,
             Refresh: self._refresh,
             Unregister: self._unregister,
@@ -122,28 +131,40 @@ class Directory:
             Answer: self._answer,
         }
 
-    def fulfil(self, request: Request, asked: Asked) -> Reply:
+    def fulfil(self, request: Request, asked: Asked) -> Reply | Undecided:
         """Do what is asked for by a source whose address is proven."""
         return self._deeds[type(request)](request, asked)
+
+    def is_reached_at(self, hosts: Iterable[str]) -> None:
+        """Take further addresses for this tracker's own."""
+        self._public_hosts |= frozenset(hosts)
+
+    def _ask(self, wish: Wish, grant: Callable[[float], Reply], now: float) -> Reply | Undecided:
+        return Undecided(wish, grant) if self._asks_permission else grant(now)
 
     def next_event(self) -> ForeignServerAddress | None:
         """Return what the operator should know, or None."""
         return self._events.popleft() if self._events else None
 
-    def _register(self, request: Register, asked: Asked) -> Reply:
+    def _register(self, request: Register, asked: Asked) -> Reply | Undecided:
         self._check_addresses(request, asked)
         self.signature_checks += 1
         record = decode_record(request.record)
         self.signature_checks += 1
         if not request.is_signed_by(record.peer_id):
             raise InvalidSignature
-        key = record.peer_id.public_key
-        is_new = self._registry.find(key, asked.path.remote, asked.is_stream) is None
-        registration = self._registry.register(
-            record, request.record, asked.path, asked.is_stream, asked.now
-        )
-        self.registrations_total += is_new
-        return Reply(self._registered(Registered, key, registration, asked))
+        wish = RegistrationWanted(str(record.peer_id), asked.path.remote, record.services)
+
+        def grant(now: float) -> Reply:
+            key = record.peer_id.public_key
+            is_new = self._registry.find(key, asked.path.remote, asked.is_stream) is None
+            registration = self._registry.register(
+                record, request.record, asked.path, asked.is_stream, now
+            )
+            self.registrations_total += is_new
+            return Reply(self._registered(Registered, key, registration, asked), fulfilled=wish)
+
+        return self._ask(wish, grant, asked.now)
 
     def _refresh(self, request: Refresh, asked: Asked) -> Reply:
         key = request.peer_key
@@ -170,16 +191,27 @@ class Directory:
         record = self._peer(request.target_key).record
         return Reply(Presence(request.target_key, record.accepting, record.services))
 
-    def _introduce(self, request: Introduce, asked: Asked) -> Reply:
+    def _introduce(self, request: Introduce, asked: Asked) -> Reply | Undecided:
         initiator = self._speaker(request.peer_key, asked)
         if request.target_key == request.peer_key:
             raise Refusal(BAD_REQUEST, "that is yourself")
         target = self._peer(request.target_key)
-        policy = target.record.address_policy
         is_listed = request.peer_key in target.record.listed_keys
-        if policy is AddressPolicy.LISTED and not is_listed:
+        if target.record.address_policy is AddressPolicy.LISTED and not is_listed:
             raise Refusal(FORBIDDEN, "that peer does not list you")
-        self._introductions.begin(request, asked.path, asked.now, is_listed=is_listed)
+        wish = IntroductionWanted(str(initiator.record.peer_id), str(target.record.peer_id))
+
+        def grant(now: float) -> Reply:
+            self._introductions.begin(request, asked.path, now, is_listed=is_listed)
+            return self._hand_over(request, asked, wish)
+
+        return self._ask(wish, grant, asked.now)
+
+    def _hand_over(self, request: Introduce, asked: Asked, wish: Wish) -> Reply:
+        """Hand an offer over; both may have gone while somebody decided."""
+        initiator = self._speaker(request.peer_key, asked)
+        target = self._peer(request.target_key)
+        policy = target.record.address_policy
         told = () if policy is AddressPolicy.AFTER_ANSWER else _addresses(target)
         offer = OfferHandedOver(
             request.peer_key,
@@ -188,7 +220,7 @@ class Directory:
             initiator.record.nat_facts,
         )
         hand_overs = tuple((offer, one.path) for one in target.registrations)
-        return Reply(Introduced(told, target.record.nat_facts), hand_overs)
+        return Reply(Introduced(told, target.record.nat_facts), hand_overs, wish)
 
     def _answer(self, request: Answer, asked: Asked) -> Reply:
         answerer = self._speaker(request.peer_key, asked)

@@ -7,7 +7,7 @@ monotonic clock; what has expired is gone once `Registry.expire` was called with
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from hashlib import blake2b
 from heapq import heappop, heappush
 from typing import NamedTuple
@@ -40,7 +40,14 @@ class _HeldRecord(NamedTuple):
 class Registry:
     """Registrations by peer and address, each until it expires unless it is refreshed."""
 
-    def __init__(self, store: IPeerStore, limits: TrackerLimits) -> None:
+    def __init__(
+        self,
+        store: IPeerStore,
+        limits: TrackerLimits,
+        on_presence: Callable[[str, bool], object],
+    ) -> None:
+        """Begin; ``on_presence`` is told each peer that comes (True) or goes (False)."""
+        self._on_presence = on_presence
         self._store = store
         self._limits = limits
         self._count = 0
@@ -93,6 +100,8 @@ class Registry:
         expiry = min(now + self._limits.registration_lifetime, record_expiry)
         registration = Registration(path, is_stream, expiry)
         self._put(key, peer, before, registration)
+        if known is None:
+            self._on_presence(str(record.peer_id), True)
         return registration
 
     def refresh(
@@ -120,6 +129,7 @@ class Registry:
         else:
             self._store.remove(peer_key)
             self._remember(peer_key, peer)
+            self._on_presence(str(peer.record.peer_id), False)
 
     def stream_lost(self, stream: Hashable) -> None:
         """End the registrations made over a stream, which was their path's local end."""

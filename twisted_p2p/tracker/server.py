@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Sequence
 from errno import EADDRINUSE, EADDRNOTAVAIL
-from os import urandom
 from typing import Any
 
-import ifaddr
 from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -17,16 +15,14 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_p2p.addresses import DatagramPath, HostPort
-from twisted_p2p.datagram.driver import MachineDriver, monotonic_clock
-from twisted_p2p.datagram.shared_socket import SharedSocket
+from twisted_p2p.addresses import HostPort
 from twisted_p2p.errors import P2PError, PortInUse
-from twisted_p2p.tracker.directory import ForeignServerAddress, StreamSocket
+from twisted_p2p.tracker.datagrams import TrackerServerDatagramProtocol, local_hosts
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS, TrackerLimits
-from twisted_p2p.tracker.service import TrackerService
 from twisted_p2p.tracker.status_page import status_site
 from twisted_p2p.tracker.store import IPeerStore
-from twisted_p2p.tracker.streams import StreamServer
+from twisted_p2p.tracker.streams import TrackerServerFactory
+from twisted_p2p.tracker.tracker import Tracker
 
 
 @frozen
@@ -81,36 +77,25 @@ class TrackerServer(Service):
 
         ``public_hosts`` are addresses by which nodes reach this tracker besides its own.
         """
-        now = monotonic_clock(reactor)
-        self.machine = TrackerService(
-            random_bytes=urandom,
-            store=store,
-            now=now(),
-            limits=limits,
-            public_hosts=public_hosts,
-        )
+        self.tracker = Tracker(reactor, store=store, limits=limits, public_hosts=public_hosts)
         self._reactor = reactor
-        self._now = now
         self._udp = udp
         self._streams = streams
         self._web = web
-        self._driver = MachineDriver(reactor, self.machine, self._send, self._tell)
-        self._sockets: dict[Hashable, SharedSocket] = {}
-        self._stream_server = StreamServer(
-            reactor, self._driver.datagram_received, self.machine.stream_lost
-        )
+        self._datagrams: list[TrackerServerDatagramProtocol] = []
+        self._factory = TrackerServerFactory(reactor, self.tracker)
         self._ports: list[tuple[str, IListeningPort]] = []
 
     def status(self) -> dict[str, object]:
         """Return the numbers of ``/status.json``."""
         unsent: Counter[str] = Counter()
-        for socket in self._sockets.values():
-            unsent.update(socket.unsent)
+        for protocol in self._datagrams:
+            unsent.update(protocol.unsent)
         return {
-            **self.machine.status(self._now()),
+            **self.tracker.status(),
             "datagrams_unsent_total": dict(unsent),
-            "streams": len(self._stream_server),
-            "streams_aborted_total": dict(self._stream_server.aborted),
+            "streams": len(self._factory),
+            "streams_aborted_total": dict(self._factory.aborted),
         }
 
     def privilegedStartService(self) -> None:
@@ -130,7 +115,7 @@ class TrackerServer(Service):
             for listener in self._udp:
                 self._bind(listener)
             for stream in self._streams:
-                self._listen("stream", stream, self._stream_server)
+                self._listen("stream", stream, self._factory)
             self._listen("web", self._web, status_site(self.status))
         except P2PError:
             self.stopService()
@@ -140,41 +125,34 @@ class TrackerServer(Service):
     def stopService(self) -> Deferred[Any]:
         """Close everything; the Deferred fires when it is closed."""
         super().stopService()  # type: ignore[no-untyped-call]
-        self._driver.stop()
-        self._stream_server.abort_all()
-        closing: list[Deferred[Any]] = [socket.stop() for socket in self._sockets.values()]
-        closing += [maybeDeferred(port.stopListening) for _, port in self._ports]
-        self._sockets = {}
+        self.tracker.close()
+        self._factory.abort_all()
+        closing = [maybeDeferred(port.stopListening) for _, port in self._ports]
+        self._datagrams = []
         self._ports = []
         return DeferredList(closing)
 
     def addresses(self) -> list[str]:
         """Return every address that is served, with its use in front."""
         hosts: list[tuple[str, Any]] = [(use, port.getHost()) for use, port in self._ports]
-        return [
-            *(f"udp {address}" for address in self._sockets),
-            *(f"{use} {HostPort(host.host, host.port)}" for use, host in hosts),
-        ]
+        return [f"{use} {HostPort(host.host, host.port)}" for use, host in hosts]
 
     def _bind(self, listener: UDPListener) -> None:
         addresses = listener.addresses()
         for host in addresses:
-            socket = SharedSocket(self._reactor, host, listener.port)
+            protocol = TrackerServerDatagramProtocol(self._reactor, self.tracker)
             try:
-                socket.start()
-            except PortInUse:
-                address = HostPort(host, listener.port)
-                raise PortInUse(f"UDP {address} is in use by another program.") from None
+                port = self._reactor.listenUDP(listener.port, protocol, host)
             except CannotListenError as error:
+                address = HostPort(host, listener.port)
+                if error.socketError.errno == EADDRINUSE:
+                    raise PortInUse(f"UDP {address} is in use by another program.") from None
                 # An IPv6 address may be there and not be usable yet, or not any more.
                 if error.socketError.errno == EADDRNOTAVAIL and listener.interface not in addresses:
                     continue
-                address = HostPort(host, listener.port)
                 raise P2PError(f"Cannot listen on UDP {address}: {_reason(error)}.") from None
-            socket.stun_received = self._driver.datagram_received
-            socket.quic_received = self._driver.datagram_received
-            socket.other_received = self._driver.datagram_received
-            self._sockets[socket.address] = socket
+            self._datagrams.append(protocol)
+            self._ports.append(("udp", port))
 
     def _listen(self, use: str, listener: StreamListener, factory: IProtocolFactory) -> None:
         failures: list[Failure] = []
@@ -187,29 +165,6 @@ class TrackerServer(Service):
             if isinstance(error, CannotListenError) and error.socketError.errno == EADDRINUSE:
                 raise PortInUse(f"{listener.description} is in use by another program.")
             raise P2PError(f"Cannot listen on {listener.description}: {_reason(error)}.")
-
-    def _send(self, data: bytes, path: DatagramPath) -> None:
-        if isinstance(path.local, StreamSocket):
-            self._stream_server.send(data, path)
-            return
-        socket = self._sockets.get(path.local)
-        if socket is not None:
-            socket.send(data, path)
-
-    def _tell(self, event: ForeignServerAddress) -> None:
-        self._log.warn(
-            "A node has sent to {address}, which is no address of this host.  If this tracker is"
-            " reached by it, add: --public-address {host}",
-            address=event.address,
-            host=event.address.host,
-        )
-
-
-def local_hosts() -> list[str]:
-    """Return the addresses of this host, but for those that need a scope."""
-    ips = [ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
-    hosts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in ips]
-    return [host for host in dict.fromkeys(hosts) if not host.startswith("fe80:")]
 
 
 def _reason(error: BaseException | None) -> str:

@@ -8,8 +8,8 @@ fixes it, and is limited by source.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable
 from typing import cast
 
 from twisted_p2p.addresses import DatagramPath
@@ -45,19 +45,31 @@ from twisted_p2p.tracker.cookies import Cookies
 from twisted_p2p.tracker.directory import (
     Asked,
     Directory,
-    ForeignServerAddress,
     Reply,
     StreamSocket,
+    Undecided,
 )
 from twisted_p2p.tracker.introductions import Introductions
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS, Rates, Refusal, TrackerLimits, prefix
 from twisted_p2p.tracker.messages import REQUESTS
 from twisted_p2p.tracker.quick_answers import encode_binding_success, encode_challenge
 from twisted_p2p.tracker.registry import Registry
+from twisted_p2p.tracker.server_events import (
+    PeerCame,
+    PeerLeft,
+    PermissionWanted,
+    TrackerServerEvent,
+    WishFulfilled,
+)
 from twisted_p2p.tracker.store import IPeerStore
 
 _KNOWN_IN_BINDING = frozenset({USERNAME.code})
 _SHOW_TOKEN = frozenset({REFRESH, INTRODUCE, ANSWER})
+
+DECISION_TIME = 10.0
+"""Seconds after which a request that nobody has decided on is forgotten, as its sender does."""
+
+_MOST_UNDECIDED = 1_000
 
 
 class _Dropped(Exception):
@@ -79,11 +91,13 @@ class TrackerService:
         now: float,
         limits: TrackerLimits = DEFAULT_LIMITS,
         public_hosts: Collection[str] = (),
+        asks_permission: bool = False,
     ) -> None:
         """Start at ``now``; ``random_bytes`` gives keys and transaction IDs.
 
         ``public_hosts`` are addresses by which nodes reach this tracker through a NAT or a
-        forwarder, besides the addresses of its sockets.
+        forwarder, besides the addresses of its sockets.  With ``asks_permission`` every
+        registration and introduction waits for `decide`, and their events are told.
         """
         self.dropped: Counter[str] = Counter()
         """Datagrams without an answer, by reason."""
@@ -96,10 +110,19 @@ class TrackerService:
         self._limits = limits
         self._cookies = Cookies(random_bytes(32))
         self._rates = Rates(random_bytes(32), 1)
-        self._registry = Registry(store, limits)
+        self._asks_permission = asks_permission
+        self._undecided: dict[int, tuple[Asked, Undecided]] = {}
+        self._undecided_requests: dict[tuple[DatagramPath, bytes], int] = {}
+        self._decisions_wanted = 0
+        self._events: deque[TrackerServerEvent] = deque()
+        self._registry = Registry(store, limits, self._presence_changed)
         self._introductions = Introductions(random_bytes(32), limits)
         self._directory = Directory(
-            self._registry, self._introductions, self._cookies, frozenset(public_hosts)
+            self._registry,
+            self._introductions,
+            self._cookies,
+            frozenset(public_hosts),
+            asks_permission=asks_permission,
         )
         self._to_send: Datagrams = []
         self._unproven_at_once = 0
@@ -119,10 +142,17 @@ class TrackerService:
         """Let expire what is due."""
         self._registry.expire(now)
         self._introductions.expire(now)
+        if self._undecided:
+            self._forget_undecided(now)
 
     def get_timer(self) -> float | None:
         """Return the time at which something may expire, or None."""
-        times = (self._registry.next_expiry(), self._introductions.next_expiry())
+        oldest = next(iter(self._undecided.values()), None)
+        times = (
+            self._registry.next_expiry(),
+            self._introductions.next_expiry(),
+            oldest[0].now + DECISION_TIME if oldest else None,
+        )
         return min((time for time in times if time is not None), default=None)
 
     def datagrams_to_send(self, now: float) -> Datagrams:
@@ -131,9 +161,24 @@ class TrackerService:
         datagrams, self._to_send = self._to_send, []
         return datagrams
 
-    def next_event(self) -> ForeignServerAddress | None:
-        """Return what the operator should know, or None."""
-        return self._directory.next_event()
+    def next_event(self) -> TrackerServerEvent | None:
+        """Return what whoever runs the tracker should know or decide, or None."""
+        return self._events.popleft() if self._events else self._directory.next_event()
+
+    def is_reached_at(self, hosts: Iterable[str]) -> None:
+        """Take further addresses for this tracker's own, beside the ``public_hosts``."""
+        self._directory.is_reached_at(hosts)
+
+    def decide(self, number: int, allowed: bool, now: float) -> None:
+        """Say whether the request of a `PermissionWanted` is granted; too late is harmless."""
+        undecided = self._take_undecided(number)
+        if undecided is None:
+            return
+        asked, request = undecided
+        if allowed:
+            self._answer(asked, lambda: request.grant(now))
+        else:
+            self._refuse(asked, Refusal(FORBIDDEN, "this tracker does not permit it"))
 
     def stream_lost(self, stream: StreamSocket) -> None:
         """End what was registered over a stream that is gone."""
@@ -251,9 +296,14 @@ class TrackerService:
     # What those can do whose address is proven.
 
     def _serve(self, asked: Asked) -> None:
+        if (asked.path, asked.message.transaction_id) in self._undecided_requests:
+            raise _Dropped("undecided")
+        self._answer(asked, lambda: self._fulfil(asked))
+
+    def _answer(self, asked: Asked, fulfil: Callable[[], Reply | Undecided]) -> None:
         """Answer a proven request, whatever the answer is; it leaves before what it causes."""
         try:
-            reply = self._fulfil(asked)
+            reply = fulfil()
         except MalformedMessage as error:
             self._refuse(asked, Refusal(BAD_REQUEST, str(error)))
         except InvalidSignature:
@@ -261,11 +311,46 @@ class TrackerService:
         except Refusal as refusal:
             self._refuse(asked, refusal)
         else:
-            self._send(reply.answer.encode(asked.message.transaction_id), asked.path)
-            for message, path in reply.hand_overs:
-                self._send(message.encode(self._random_bytes(12)), path)
+            if isinstance(reply, Undecided):
+                self._await_decision(asked, reply)
+            else:
+                self._send_reply(asked, reply)
 
-    def _fulfil(self, asked: Asked) -> Reply:
+    def _send_reply(self, asked: Asked, reply: Reply) -> None:
+        self._send(reply.answer.encode(asked.message.transaction_id), asked.path)
+        for message, path in reply.hand_overs:
+            self._send(message.encode(self._random_bytes(12)), path)
+        if self._asks_permission and reply.fulfilled is not None:
+            self._events.append(WishFulfilled(reply.fulfilled))
+
+    def _await_decision(self, asked: Asked, request: Undecided) -> None:
+        if len(self._undecided) >= _MOST_UNDECIDED:
+            raise _Dropped("too_many_undecided")
+        self._decisions_wanted += 1
+        number = self._decisions_wanted
+        self._undecided[number] = (asked, request)
+        self._undecided_requests[asked.path, asked.message.transaction_id] = number
+        self._events.append(PermissionWanted(number, request.wish))
+
+    def _forget_undecided(self, now: float) -> None:
+        for number, (asked, _) in list(self._undecided.items()):
+            if asked.now + DECISION_TIME > now:
+                break
+            self._take_undecided(number)
+            self.dropped["undecided"] += 1
+
+    def _take_undecided(self, number: int) -> tuple[Asked, Undecided] | None:
+        undecided = self._undecided.pop(number, None)
+        if undecided is not None:
+            asked, _ = undecided
+            del self._undecided_requests[asked.path, asked.message.transaction_id]
+        return undecided
+
+    def _presence_changed(self, peer_id: str, is_here: bool) -> None:
+        if self._asks_permission:
+            self._events.append(PeerCame(peer_id) if is_here else PeerLeft(peer_id))
+
+    def _fulfil(self, asked: Asked) -> Reply | Undecided:
         if not self._admits(asked, self._limits.requests):
             wait = self._rates.retry_after(asked.now)
             raise Refusal(TOO_MANY, "your network asks too often", retry_after=wait)

@@ -7,7 +7,6 @@ disconnected, and one address has no more than so many connections.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
 from ipaddress import ip_address
 from itertools import count
 from typing import Any
@@ -24,6 +23,8 @@ from twisted_p2p.stun.message import StreamFramer
 from twisted_p2p.tracker.attributes import MAXIMUM_SIZE
 from twisted_p2p.tracker.directory import StreamSocket
 from twisted_p2p.tracker.limits import prefix
+from twisted_p2p.tracker.policy import TrackerPolicy
+from twisted_p2p.tracker.tracker import Tracker
 
 HANDSHAKE_TIME = 10
 """Seconds from the connection (TLS included) to the end of the first message."""
@@ -39,12 +40,14 @@ CONNECTIONS_PER_ADDRESS = 32
 
 
 @implementer(IPushProducer)
-class NodeStream(Protocol):
-    """One connection of a node."""
+class TrackerServerProtocol(Protocol):
+    """One connection of a node, made by a `TrackerServerFactory`."""
 
-    def __init__(self, server: StreamServer, remote: HostPort, network: bytes) -> None:
+    factory: TrackerServerFactory
+
+    def __init__(self, remote: HostPort, network: bytes) -> None:
+        """Take the node's address and the network that it counts for."""
         self.network = network
-        self._server = server
         self._remote = remote
         self._framer = StreamFramer(MAXIMUM_SIZE)
         self._unframed = 0
@@ -55,9 +58,9 @@ class NodeStream(Protocol):
         """Wait for the first message."""
         transport: Any = self.transport
         transport.registerProducer(self, True)
-        socket = StreamSocket(_host_port(transport.getHost()), self._server.next_number())
+        socket = StreamSocket(_host_port(transport.getHost()), self.factory.next_number())
         self.path = DatagramPath(socket, self._remote)
-        self._server.opened(self)
+        self.factory.opened(self)
         self._wait(HANDSHAKE_TIME)
 
     def dataReceived(self, data: bytes) -> None:
@@ -69,7 +72,7 @@ class NodeStream(Protocol):
             for message in self._framer.feed(data):
                 self._unframed -= len(message)
                 had_message = True
-                self._server.message_received(message, self.path)
+                self.factory.tracker.datagram_received(message, self.path)
         except MalformedMessage:
             self.abort("malformed")
             return
@@ -77,14 +80,14 @@ class NodeStream(Protocol):
             self._has_spoken = True
             self._wait(REQUEST_TIME if self._unframed else IDLE_TIME)
 
-    def send(self, data: bytes) -> None:
-        """Send one message."""
+    def send(self, data: bytes, path: DatagramPath) -> None:
+        """Send one message; the path is this one's."""
         transport: Any = self.transport
         transport.write(data)
 
     def abort(self, reason: str) -> None:
         """End the connection at once, and count why."""
-        self._server.aborted[reason] += 1
+        self.factory.aborted[reason] += 1
         transport: Any = self.transport
         transport.abortConnection()
 
@@ -93,7 +96,7 @@ class NodeStream(Protocol):
         if self._timeout is not None:
             self._timeout.cancel()
             self._timeout = None
-        self._server.closed(self)
+        self.factory.closed(self)
 
     def pauseProducing(self) -> None:
         """Disconnect a node that does not read: more answers would wait for it in memory."""
@@ -109,39 +112,34 @@ class NodeStream(Protocol):
         if self._timeout is not None:
             self._timeout.reset(seconds)
         else:
-            self._timeout = self._server.clock.callLater(seconds, self._timed_out)
+            self._timeout = self.factory.clock.callLater(seconds, self._timed_out)
 
     def _timed_out(self) -> None:
         self._timeout = None
         self.abort("too_slow")
 
 
-class StreamServer(Factory):
-    """Makes a `NodeStream` of every connection, and sends along their paths."""
+class TrackerServerFactory(TrackerPolicy, Factory):
+    """Serves a tracker over streams: listen with it by any server endpoint."""
 
+    protocol: Any = TrackerServerProtocol
     noisy = False
 
-    def __init__(
-        self,
-        clock: IReactorTime,
-        message_received: Callable[[bytes, DatagramPath], object],
-        stream_lost: Callable[[StreamSocket], object],
-    ) -> None:
-        """Tell ``message_received`` every message, and ``stream_lost`` every lost connection."""
-        self.clock = clock
-        self.message_received = message_received
+    def __init__(self, reactor: IReactorTime, tracker: Tracker | None = None) -> None:
+        """Serve ``tracker``, or a new one whose policy this factory is."""
+        self.clock = reactor
+        self.tracker = tracker or Tracker(reactor, policy=self)
         self.aborted: Counter[str] = Counter()
         """Connections that the tracker ended, by reason."""
-        self._stream_lost = stream_lost
         self._numbers = count()
-        self._streams: dict[Hashable, NodeStream] = {}
+        self._streams: set[TrackerServerProtocol] = set()
         self._networks: Counter[bytes] = Counter()
 
     def __len__(self) -> int:
         """Return the number of connections."""
         return len(self._streams)
 
-    def buildProtocol(self, addr: IAddress | None) -> NodeStream | None:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """Return the protocol for a connection, or None to refuse it."""
         if not isinstance(addr, IPv4Address | IPv6Address):
             self.aborted["not_ip"] += 1
@@ -151,37 +149,32 @@ class StreamServer(Factory):
         if self._networks[network] >= CONNECTIONS_PER_ADDRESS:
             self.aborted["too_many"] += 1
             return None
-        return NodeStream(self, remote, network)
-
-    def send(self, data: bytes, path: DatagramPath) -> None:
-        """Send a message along a path, if that is still there."""
-        stream = self._streams.get(path.local)
-        if stream is not None:
-            stream.send(data)
+        stream: TrackerServerProtocol = self.protocol(remote, network)
+        stream.factory = self
+        return stream
 
     def abort_all(self) -> None:
         """End all connections."""
-        for stream in tuple(self._streams.values()):
+        for stream in tuple(self._streams):
             stream.abort("shutdown")
 
     def next_number(self) -> int:
         """Return a number that no other connection has had."""
         return next(self._numbers)
 
-    def opened(self, stream: NodeStream) -> None:
-        """Know a connection by its path."""
-        self._streams[stream.path.local] = stream
+    def opened(self, stream: TrackerServerProtocol) -> None:
+        """Serve a connection."""
+        self._streams.add(stream)
         self._networks[stream.network] += 1
+        self.tracker.attach(stream.path.local, stream.send)
 
-    def closed(self, stream: NodeStream) -> None:
+    def closed(self, stream: TrackerServerProtocol) -> None:
         """Forget a connection."""
-        local = stream.path.local
-        assert isinstance(local, StreamSocket)
-        del self._streams[local]
+        self._streams.discard(stream)
         self._networks[stream.network] -= 1
         if not self._networks[stream.network]:
             del self._networks[stream.network]
-        self._stream_lost(local)
+        self.tracker.detach(stream.path.local)
 
 
 def _host_port(address: IPv4Address | IPv6Address) -> HostPort:
