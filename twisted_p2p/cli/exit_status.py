@@ -22,12 +22,14 @@ class ExitStatus(IntEnum):
     TIMED_OUT = 9
     IDENTITY_FILE = 10
     PORT_IN_USE = 11
+    TRANSFER_FAILED = 12
     INTERRUPTED = 130
 
 
 _BY_CODE = {
     "usage": ExitStatus.USAGE,
     "invalid_peer_id": ExitStatus.USAGE,
+    "invalid_ticket": ExitStatus.USAGE,
     "tracker_unreachable": ExitStatus.TRACKER_UNREACHABLE,
     "tracker_busy": ExitStatus.TRACKER_UNREACHABLE,
     "peer_offline": ExitStatus.PEER_OFFLINE,
@@ -38,6 +40,7 @@ _BY_CODE = {
     "timeout": ExitStatus.TIMED_OUT,
     "identity_file": ExitStatus.IDENTITY_FILE,
     "port_in_use": ExitStatus.PORT_IN_USE,
+    "transfer_failed": ExitStatus.TRANSFER_FAILED,
 }
 
 

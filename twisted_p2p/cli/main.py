@@ -11,7 +11,7 @@ import click
 from ..addresses import HostPort
 from ..errors import P2PError
 from ..node.defaults import default_trackers, parse_tracker
-from . import connect, demo, identify, listen, ping
+from . import connect, demo, identify, listen, ping, receive, send
 from .exit_status import ExitStatus, exit_status_of
 from .options import Options
 from .reporting import Reporter
@@ -83,7 +83,10 @@ def _trackers_of_environment() -> list[HostPort]:
         raise click.UsageError(f"P2P_TRACKER: {error}") from error
 
 
-for _command in (identify.command, listen.command, connect.command, ping.command, demo.command):
+for _command in (
+    *(identify.command, listen.command, connect.command, send.command, receive.command),
+    *(ping.command, demo.command),
+):
     p2p.add_command(_command)
 
 

@@ -33,43 +33,56 @@ class StreamEnd(JoinedEnd):
 
     def announce(self, opened: Literal["connected", "accepted"]) -> None:
         """Say with whom, over which path and how fast."""
-        peer = self.peer
-        connection = self._node.connection_with(peer.peer_id)
-        assert connection is not None, "a stream is open"
         self._is_announced = True
-        self._reporter.event(
-            f"{opened}: {peer.peer_id} for {peer.service}, {_in_words(connection.path)}, "
-            f"in {connection.elapsed * 1000:.0f} ms",
-            opened,
-            peer=peer.peer_id,
-            service=peer.service,
-            path=_as_dict(connection.path),
-            elapsed_ms=round(connection.elapsed * 1000, 3),
-            strategy=connection.strategy,
-        )
+        announce(self._reporter, self._node, self.peer, opened)
 
     def path_changed(self, path: Path | None) -> None:
         """Say which path is used from now on."""
         if not self._is_announced:
             return
-        self._reporter.event(
-            f"path changed: {_in_words(path)}",
-            "path_changed",
-            peer=self.peer.peer_id,
-            path=_as_dict(path),
-        )
+        announce_path(self._reporter, self.peer.peer_id, path)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Say how much went each way."""
         if self._is_announced:
-            self._reporter.event(
-                f"closed: {self.bytes_sent} bytes sent, {self.bytes_received} bytes received",
-                "closed",
-                peer=self.peer.peer_id,
-                bytes_sent=self.bytes_sent,
-                bytes_received=self.bytes_received,
-            )
+            announce_closed(self._reporter, self.peer.peer_id, self.bytes_sent, self.bytes_received)
         super().connectionLost(reason)
+
+
+def announce(
+    reporter: Reporter, node: IPeerNode, peer: PeerAddress, opened: Literal["connected", "accepted"]
+) -> None:
+    """Say that there is a stream: with whom, over which path and how fast."""
+    connection = node.connection_with(peer.peer_id)
+    assert connection is not None, "a stream is open"
+    reporter.event(
+        f"{opened}: {peer.peer_id} for {peer.service}, {_in_words(connection.path)}, "
+        f"in {connection.elapsed * 1000:.0f} ms",
+        opened,
+        peer=peer.peer_id,
+        service=peer.service,
+        path=_as_dict(connection.path),
+        elapsed_ms=round(connection.elapsed * 1000, 3),
+        strategy=connection.strategy,
+    )
+
+
+def announce_path(reporter: Reporter, peer_id: str, path: Path | None) -> None:
+    """Say which path is used from now on."""
+    reporter.event(
+        f"path changed: {_in_words(path)}", "path_changed", peer=peer_id, path=_as_dict(path)
+    )
+
+
+def announce_closed(reporter: Reporter, peer_id: str, bytes_sent: int, bytes_received: int) -> None:
+    """Say how much went each way."""
+    reporter.event(
+        f"closed: {bytes_sent} bytes sent, {bytes_received} bytes received",
+        "closed",
+        peer=peer_id,
+        bytes_sent=bytes_sent,
+        bytes_received=bytes_received,
+    )
 
 
 def _in_words(path: Path | None) -> str:

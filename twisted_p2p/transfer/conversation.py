@@ -13,7 +13,9 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_p2p.addresses import Path, PeerAddress
 from twisted_p2p.errors import MalformedMessage, P2PError
+from twisted_p2p.interfaces import IPathObserver
 
 from .failures import Reason, TransferFailed, TransferInterrupted, failure_told
 from .wire import Data, Failed, Message, MessageReader, header
@@ -32,7 +34,7 @@ _PARTING = 10.0
 """Seconds that the peer may take to end a stream when it was told why."""
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IPathObserver)
 class Conversation(Protocol):
     """One side of one attempt at a transfer, written down as a coroutine, `converse`.
 
@@ -52,7 +54,10 @@ class Conversation(Protocol):
         """Whether everything is done, as far as this side knows; the peer may not know it yet."""
         self.predecessors: list[Deferred[None]] = []
         """What has to be over before this conversation begins."""
-        self.on_agreed: Callable[[], object] = lambda: None
+        self.on_agreed: list[Callable[[], object]] = []
+        self.on_path_changed: list[Callable[[Path | None], object]] = []
+        self.on_lost: list[Callable[[], object]] = []
+        self.bytes_sent = self.bytes_received = 0
         self._clock = clock
         self._in_thread = in_thread
         self._reader = MessageReader()
@@ -82,10 +87,17 @@ class Conversation(Protocol):
     def send(self, message: Message) -> None:
         """Send a message."""
         if isinstance(message, Data):
-            self._transport.write(header(Data.code, message.data))
-            self._transport.write(message.data)
+            # The content is not copied.
+            self._write(header(Data.code, message.data))
+            self._write(message.data)
         else:
-            self._transport.write(message.encode())
+            self._write(message.encode())
+
+    @property
+    def peer(self) -> PeerAddress:
+        """The address of the peer, if it is one of a node's; any transport's address otherwise."""
+        address: PeerAddress = self._transport.getPeer()
+        return address
 
     def check(self) -> None:
         """Return while the conversation goes on; raise what ended it otherwise."""
@@ -172,7 +184,8 @@ class Conversation(Protocol):
     def agreed(self) -> None:
         """Take it that both sides want this transfer."""
         self.is_agreed = True
-        self.on_agreed()
+        for told in self.on_agreed:
+            told()
 
     def abort(self) -> None:
         """End the stream at once, as an interruption."""
@@ -189,6 +202,7 @@ class Conversation(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Keep the messages in these bytes for when they are asked for."""
+        self.bytes_received += len(data)
         if self._parting or self._error is not None:
             return
         try:
@@ -212,6 +226,8 @@ class Conversation(Protocol):
         self._lost = reason
         if self._error is None:
             self._error = TransferInterrupted()
+        for told in self.on_lost:
+            told()
         self._wake()
         waiting, self._awaiting_loss = self._awaiting_loss, []
         for each in waiting:
@@ -230,7 +246,16 @@ class Conversation(Protocol):
         """Send no more; `connectionLost` says why."""
         self._paused = True
 
+    def path_changed(self, path: Path | None) -> None:
+        """Pass it on."""
+        for told in self.on_path_changed:
+            told(path)
+
     # Inside.
+
+    def _write(self, data: bytes) -> None:
+        self.bytes_sent += len(data)
+        self._transport.write(data)
 
     async def _converse(self) -> None:
         try:

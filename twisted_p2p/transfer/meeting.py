@@ -205,7 +205,7 @@ class Listening(Factory, Generic[C]):
             # The peer would not begin anew if the old stream were any good.
             conversation.predecessors.append(old.over())
             old.abort()
-        conversation.on_agreed = self._met
+        conversation.on_agreed.append(self._met)
         self._open[conversation] = peer_id
         conversation.finished.addBoth(self._ended, conversation)
         return conversation

@@ -1,0 +1,1 @@
+``p2p send`` and ``p2p receive`` move files and folders between two peers, by ticket or by peer ID: with progress, over any interruption, with digests that both sides check, and with names that never leave the target folder.  ``twisted_p2p.transfer`` has the same as protocols for any stream transport.
