@@ -35,7 +35,9 @@ from twisted_p2p.testing.network import Network
 from twisted_p2p.testing.packet_log import LoggedPacket, PacketLog
 from twisted_p2p.testing.pair import ConnectedPair, connected_pair, connected_pair_on_lan
 from twisted_p2p.testing.peers import simulated_node
+from twisted_p2p.testing.port_mapping.leases import RouterManners
 from twisted_p2p.testing.reactor import SimulatedReactor
+from twisted_p2p.testing.router import FakeInternetGateway
 from twisted_p2p.testing.servers import SimulatedTracker
 from twisted_p2p.testing.shutdown import LeftOver, leftovers, shut_down
 from twisted_p2p.testing.stun_server import FakeSTUNServer
@@ -58,6 +60,7 @@ __all__ = [
     "UDP_BLOCKED",
     "ConnectedPair",
     "Dependence",
+    "FakeInternetGateway",
     "FakeSTUNServer",
     "FilterBehaviour",
     "Firewall",
@@ -74,6 +77,7 @@ __all__ = [
     "Pooling",
     "PortAllocation",
     "PortTaken",
+    "RouterManners",
     "SimulatedHost",
     "SimulatedInternet",
     "SimulatedInternetMixin",
