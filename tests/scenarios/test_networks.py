@@ -54,6 +54,12 @@ class NetworkTests(SynchronousTestCase):
                 left, right = (self.node(world, home, f"192.168.1.{n}") for n in (2, 3))
                 self.assertEqual(self.connect(world, left, right), ("lan", "192.168.1.3"))
 
+    def test_public_peers_far_from_their_tracker_learn_that_their_path_is_direct(self) -> None:
+        near, far = evolve(INTERNET_LINK, delay=0.01), evolve(INTERNET_LINK, delay=0.1)
+        with World(link=far) as world:
+            left, right = (world.add_node(None, link=near) for _ in range(2))
+            self.assertEqual(self.connect(world, left, right), ("direct", world.seen_at[right]))
+
     def test_equal_private_addresses_do_not_mean_one_network(self) -> None:
         with World() as world:
             left, right = (

@@ -105,6 +105,7 @@ class PeerSession:
         if self.is_closed:
             return
         offered = list(offered)
+        before = self.path
         self.remote_hosts |= {
             candidate.address
             for candidate in offered
@@ -118,6 +119,9 @@ class PeerSession:
             if judge.admits(candidate.address):
                 self.agent.add_remote_candidate(candidate, self.now)
         self.pump()
+        if self.owner is not None and self.path != before:
+            # What was taken for a hole turns out to be an address of the peer's own.
+            self.owner.path_changed(self)
 
     def receive_check(self, data: bytes, path: DatagramPath) -> None:
         """Take a STUN message that is this session's by its user name or transaction ID."""
