@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from math import inf
 
@@ -11,7 +12,7 @@ from twisted_p2p.testing.nat.memory import PrunedDict
 from twisted_p2p.testing.tcp.segment import TCPFlags
 
 
-class Mapping:
+class Mapping(ABC):
     """A public endpoint lent to an internal one; what a firewall keeps is one to itself."""
 
     __slots__ = ("ends_at", "expires_at", "internal", "is_static", "key", "public", "rules")
@@ -38,17 +39,17 @@ class Mapping:
     def _first_timeout(rules: FilterBehaviour) -> float:
         return rules.timeout
 
+    @abstractmethod
     def leave(self, remote: HostPort, now: float, flags: TCPFlags | None) -> bool:
         """Take note of a packet from inside; return whether it may go."""
-        raise NotImplementedError
 
+    @abstractmethod
     def admits(self, remote: HostPort, now: float, flags: TCPFlags | None) -> bool:
         """Whether a packet from outside may come in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def enter(self, remote: HostPort, now: float, flags: TCPFlags | None) -> bool:
         """Take note of a packet from outside if it may come in; return whether it may."""
-        raise NotImplementedError
 
     def make_static(self, expires_at: float | None) -> None:
         """Let anyone in, until a moment, or for ever."""
