@@ -7,6 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH, ENODEV
 from random import Random
+from typing import Any
+
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.testing.clock import HostClock
@@ -21,6 +25,7 @@ from twisted_p2p.testing.ip import (
 )
 from twisted_p2p.testing.link import Link
 from twisted_p2p.testing.multicast import INTERFACE_INDEX
+from twisted_p2p.testing.names import NameTable
 from twisted_p2p.testing.network import Attachment, Network
 from twisted_p2p.testing.packet import ICMPError, Packet
 from twisted_p2p.testing.reactor import SimulatedReactor
@@ -44,6 +49,7 @@ class SimulatedHost:
         network: Network,
         link: Link,
         random: Callable[[str], Random],
+        names: NameTable,
     ) -> None:
         """Attach a host; ``random`` makes the random source of a given name."""
         self.name = name
@@ -62,7 +68,8 @@ class SimulatedHost:
         self.tcp = TCPStack(self, random(f"TCP of {name}"))
         """Its `TCPSettings` may be replaced."""
         self.tcp_descriptors = DescriptorTurns(self.tcp, self.schedule)
-        self.reactor = SimulatedReactor(self, network.schedule)
+        self.reactor = SimulatedReactor(self, network.schedule, names)
+        self._names = names
         self.stop_at_end: list[Callable[[], object]] = []
         """Functions that stop what runs here; they may return Deferreds.  See `shut_down`."""
         self.stop_last: list[Callable[[], object]] = []
@@ -76,6 +83,11 @@ class SimulatedHost:
     def network(self) -> Network:
         """The network that the host is in."""
         return self.attachment.network
+
+    @property
+    def default_gateway(self) -> str | None:
+        """The address of the router of its network, as its routing table has it."""
+        return self.network.router
 
     @property
     def link(self) -> Link:
@@ -142,6 +154,40 @@ class SimulatedHost:
     def reconnect(self) -> None:
         """Put the cable in again."""
         self.attachment.is_plugged = True
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the cable is in, and the host has an address."""
+        return self.attachment.is_plugged and bool(self.addresses)
+
+    def restart(self) -> SimulatedReactor:
+        """Kill what runs here, and return a new reactor, which is `reactor` from now on.
+
+        No program hears of it, and its sockets are closed as a system does that.
+        """
+        if not self.reactor.is_over:
+            self.reactor.crash()
+        self.close_all()
+        self.tcp_descriptors = DescriptorTurns(self.tcp, self.schedule)
+        self.reactor = SimulatedReactor(self, self.network.schedule, self._names)
+        return self.reactor
+
+    def disconnect_programs(self) -> None:
+        """Tell the protocols of all sockets that they have lost them."""
+        for port in self.open_ports():
+            port.close()
+        descriptors: list[Any] = [*self.reactor.getReaders(), *self.reactor.getWriters()]
+        for descriptor in dict.fromkeys(descriptors):
+            self.reactor.removeReader(descriptor)
+            self.reactor.removeWriter(descriptor)
+            descriptor.connectionLost(Failure(ConnectionLost()))
+
+    def close_all(self) -> None:
+        """Close all sockets and tell nobody here."""
+        for port in self.open_ports():
+            port.unbind()
+        for socket in list(self.tcp.sockets.values()):
+            socket.close()
 
     def _attachment(self, network: Network, link: Link, random: Random) -> Attachment:
         return Attachment(network, link, random, self._receive, lambda address: self.name)

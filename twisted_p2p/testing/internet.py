@@ -13,6 +13,7 @@ from twisted_p2p.testing.gateway import Gateway
 from twisted_p2p.testing.host import SimulatedHost
 from twisted_p2p.testing.ip import canonical_address, is_loopback
 from twisted_p2p.testing.link import Link
+from twisted_p2p.testing.names import NameTable
 from twisted_p2p.testing.nat import PORT_RESTRICTED, Firewall, NATBehaviour
 from twisted_p2p.testing.network import Network
 from twisted_p2p.testing.packet_log import PacketLog
@@ -41,6 +42,7 @@ class SimulatedInternet:
         self.log = PacketLog(receiver_of=self._receiver_of)
         """What became of every packet."""
         self._schedule = Schedule()
+        self._names = NameTable()
         self.public = Network("public", self._schedule, self.log)
         """The network without a gateway, where public addresses are."""
 
@@ -73,7 +75,9 @@ class SimulatedInternet:
             raise ValueError(f"there is a host {name!r} already")
         if link is None:
             link = INTERNET_LINK if network is None else LAN_LINK
-        host = SimulatedHost(name, addresses, network or self.public, link, self._random)
+        host = SimulatedHost(
+            name, addresses, network or self.public, link, self._random, self._names
+        )
         self.hosts[name] = host
         return host
 
@@ -101,6 +105,13 @@ class SimulatedInternet:
         outside = behind or self.public
         Gateway(network, outside, addresses, nat, firewall, link, self._random)
         return network
+
+    def add_name(self, name: str, *addresses: str) -> None:
+        """Let a name stand for IP addresses on every host; without any, nobody knows it.
+
+        A host is not known by its own name.
+        """
+        self._names.add(name, *addresses)
 
     def run_for(self, seconds: float) -> None:
         """Let time pass, from one thing that happens to the next."""

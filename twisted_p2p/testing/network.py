@@ -24,6 +24,8 @@ class Network:
         self.schedule = schedule
         self.log = log
         self.gateway: Gateway | None = None
+        self.router: str | None = None
+        """The address of the gateway inside, if something answers there."""
         self._attachments: dict[str, Attachment] = {}
         self._groups: dict[str, dict[Attachment, int]] = {}
 

@@ -7,14 +7,14 @@ from twisted.internet.protocol import DatagramProtocol
 from zope.interface import implementer
 
 from twisted_p2p.testing.multicast import SimulatedMulticastPort
-from twisted_p2p.testing.reactor_time import SimulatedTimeReactor
+from twisted_p2p.testing.reactor_core import SimulatedCoreReactor
 from twisted_p2p.testing.tcp.reactor_tcp import SimulatedTCPReactor
 from twisted_p2p.testing.udp_port import SimulatedUDPPort
 
 
 @implementer(IReactorUDP, IReactorMulticast)
-class SimulatedReactor(SimulatedTimeReactor, SimulatedTCPReactor):
-    """Time, UDP and TCP as a program on a simulated host sees them."""
+class SimulatedReactor(SimulatedCoreReactor, SimulatedTCPReactor):
+    """Time, networks and names as a program on a simulated host sees them."""
 
     def listenUDP(
         self,

@@ -80,6 +80,11 @@ class SimulatedTimeReactor:
         """Return the calls that are pending on this host."""
         return list(self._calls)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing runs here any more."""
+        return self._is_over
+
     def time_changed(self) -> None:
         """Wait anew for what is pending: the wall clock was set, or the host has woken up."""
         for call in sorted(self._calls, key=DelayedCall.getTime):

@@ -82,7 +82,7 @@ class SimulatedUDPPort:
         self._is_reading = False
         if self._stopped is None:
             self._stopped = Deferred()
-            self._host.reactor.callLater(0, self._close)
+            self._host.reactor.callLater(0, self.close)
         return self._stopped
 
     def getHost(self) -> IPv4Address | IPv6Address:
@@ -199,13 +199,20 @@ class SimulatedUDPPort:
         except Exception:
             self._log.failure("Unhandled error in {protocol!r}", protocol=self._protocol)
 
-    def _close(self) -> None:
-        self._is_bound = False
+    def close(self) -> None:
+        """Free the address now, and tell the protocol."""
+        if not self._is_bound:
+            return
+        self.unbind()
+        self._protocol.doStop()
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            stopped.callback(None)
+
+    def unbind(self) -> None:
+        """Free the address, and tell nobody."""
+        self._is_bound = self._is_reading = False
         for group in sorted(self.groups):
             self._host.leave(group)
         self.groups.clear()
         self._host.unbind(self)
-        self._protocol.doStop()
-        stopped, self._stopped = self._stopped, None
-        assert stopped is not None
-        stopped.callback(None)
