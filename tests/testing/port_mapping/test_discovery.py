@@ -113,6 +113,19 @@ class AnnouncementTests(SynchronousTestCase):
         self.assertEqual(len(others), 10)
         self.assertEqual(others[0], pcp.Response(0, 0, 0, 0, pcp.Announce()))
 
+    def test_each_announces_what_it_has(self) -> None:
+        for options, versions in (
+            ({"pcp": False}, {0}),
+            ({"nat_pmp": False}, {2}),
+            ({"nat_pmp": False, "pcp": False}, set()),
+        ):
+            home = Home(upnp=False, **options)
+            listener = Listener(home, nat_pmp.ANNOUNCEMENTS.host)
+            home.laptop.reactor.listenMulticast(5350, listener, listenMultiple=True)
+            home.router.restart()
+            home.net.run_for(1)
+            self.assertEqual({data[0] for _, data, _ in listener.received}, versions)
+
     def test_upnp_is_advertised_again(self) -> None:
         listener = Listener(self.home, GROUP.host)
         self.home.laptop.reactor.listenMulticast(1900, listener, listenMultiple=True)

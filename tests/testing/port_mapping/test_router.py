@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -193,6 +195,35 @@ class FakeInternetGatewayTests(SynchronousTestCase):
             self.assertIsNone(table.inbound(peer.remote, 5_000, home.net.now))
             port.stopListening()
 
+    def test_many_peers_are_kept_open_at_once(self) -> None:
+        home = Home()
+        for port in (1, 2):
+            remote = HostPort("11.0.9.9", port)
+            peer = pcp.Peer(b"twelve bytes", 17, 5_000, HostPort("0.0.0.0", 0), remote)
+            home.ask(pcp.Request("192.168.1.2", 3_600, peer).encode())
+        self.assertEqual(len(home.router.host.reactor.getDelayedCalls()), 1)
+        home.net.run_for(1_800)
+        table = home.network.gateway.tables["udp"]
+        for port in (1, 2):
+            remote = HostPort("11.0.9.9", port)
+            self.assertIsNotNone(table.inbound(remote, 5_000, home.net.now))
+
+    @given(st.one_of(st.binary(max_size=100), st.sampled_from([b"\0\1", b"\2\1", b"\2\2"])))
+    def test_no_datagram_makes_it_fail(self, data: bytes) -> None:
+        home = Home()
+        home.ask(data)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertIsNotNone(self.public_address(home))
+
+    @given(st.binary(max_size=200))
+    def test_no_request_of_the_web_makes_it_fail(self, data: bytes) -> None:
+        home = Home()
+        endpoint = TCP4ClientEndpoint(home.laptop.reactor, home.router.address, 5_000)
+        exchange = home.net.run_until(connectProtocol(endpoint, Exchange(data + b"\r\n\r\n")))
+        home.net.run_until(exchange.ended, limit=120)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(home.fetch(b"GET /rootDesc.xml HTTP/1.1\r\n\r\n")[0], 200)
+
     def test_while_it_restarts_nobody_answers_and_then_its_epoch_is_new(self) -> None:
         home = Home()
         home.net.run_for(100)
@@ -222,6 +253,8 @@ class FakeInternetGatewayTests(SynchronousTestCase):
         home.ask(nat_pmp.MappingRequest("udp", 5_000, 6_000, 3_600).encode())
         endpoint = TCP4ClientEndpoint(home.laptop.reactor, home.router.address, 5_000)
         exchange = home.net.run_until(connectProtocol(endpoint, Exchange(b"GET /")))
+        home.net.run_for(0.1)
+        self.assertFalse(exchange.ended.called)
         home.router.restart()
         home.net.run_for(0.1)
         self.assertTrue(exchange.ended.called)
