@@ -92,7 +92,8 @@ class HolePunchTests(SynchronousTestCase):
             wall_clock=host.reactor.seconds,
             **options,
         )
-        host.reactor.listenUDP(0, protocol)
+        port = host.reactor.listenUDP(0, protocol)
+        host.stop_at_end.append(port.stopListening)
         self.world.until(protocol.when_ready())
         return protocol
 
@@ -130,7 +131,7 @@ class HolePunchTests(SynchronousTestCase):
         public = self.listen(None)
         stranger = DatagramProtocol()
         host = self.world.add_host(1, None, self.world.link)
-        host.reactor.listenUDP(9, stranger)
+        host.stop_at_end.append(host.reactor.listenUDP(9, stranger).stopListening)
         for data in LIKE_OURS:
             stranger.transport.write(data, public.seen_at[0])  # type: ignore[union-attr]
         self.world.run(1.0)

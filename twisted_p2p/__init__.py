@@ -43,6 +43,12 @@ if TYPE_CHECKING:
     from .protocol import HolePunchProtocol as HolePunchProtocol
     from .protocol import PeerFactory as PeerFactory
     from .protocol import PeerProtocol as PeerProtocol
+    from .tracker.client_protocols import Introduction as Introduction
+    from .tracker.client_protocols import (
+        TrackerClientDatagramProtocol as TrackerClientDatagramProtocol,
+    )
+    from .tracker.client_protocols import TrackerClientFactory as TrackerClientFactory
+    from .tracker.client_protocols import TrackerClientProtocol as TrackerClientProtocol
     from .tracker.datagrams import (
         TrackerServerDatagramProtocol as TrackerServerDatagramProtocol,
     )
@@ -54,6 +60,7 @@ _MODULES = {
     "HolePunchProtocol": "protocol",
     "HostPort": "addresses",
     "IdentityKey": "identity.keys",
+    "Introduction": "tracker.client_protocols",
     "P2PError": "errors",
     "P2PNode": "node.service",
     "Path": "addresses",
@@ -65,6 +72,9 @@ _MODULES = {
     "PeerProtocol": "protocol",
     "PeerServerEndpoint": "endpoints",
     "Tracker": "tracker.tracker",
+    "TrackerClientDatagramProtocol": "tracker.client_protocols",
+    "TrackerClientFactory": "tracker.client_protocols",
+    "TrackerClientProtocol": "tracker.client_protocols",
     "TrackerServerDatagramProtocol": "tracker.datagrams",
     "TrackerServerFactory": "tracker.streams",
     "TrackerServerProtocol": "tracker.streams",

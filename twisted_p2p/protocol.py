@@ -20,10 +20,10 @@ from .datagram.path_protocol import PathDatagramProtocol
 from .errors import P2PError, PathLost, PeerRefused
 from .identity.keys import IdentityKey
 from .identity.peer_id import PeerID
-from .identity.record import PeerRecord, address_policy
+from .identity.record import RECORD_LIFETIME, PeerRecord, address_policy
 from .interfaces import IPathObserver, IPeerFactory
 from .rendezvous.gathering import interface_addresses
-from .rendezvous.meeting_place import RECORD_LIFETIME, MeetingPlace
+from .rendezvous.meeting_place import MeetingPlace
 from .rendezvous.offer import Refusal
 from .rendezvous.session import PeerSession
 

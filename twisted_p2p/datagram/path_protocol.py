@@ -45,6 +45,7 @@ class PathDatagramProtocol(DatagramProtocol):
         transport: Any = self.transport
         host = transport.getHost()
         self._address = HostPort(host.host, host.port)
+        self._paths.clear()
         if ISystemHandle.providedBy(transport):
             # `write` of a real port checks the address four times before it calls this.
             handle: Any = transport.getHandle()

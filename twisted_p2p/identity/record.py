@@ -36,6 +36,9 @@ MAXIMUM_RECORD = 1000
 MAXIMUM_LIFETIME = 86_400
 """Seconds for which a record can be good at most: a day."""
 
+RECORD_LIFETIME = 300
+"""Seconds for which a record of ours is good; the tracker decides how often it is refreshed."""
+
 _KEY_SIZE = 32
 
 

@@ -26,10 +26,10 @@ from ..connection.quic_router import QUICRouter
 from ..errors import PeerRefused
 from ..identity.keys import IdentityKey
 from ..identity.peer_id import PeerID
-from ..identity.record import PeerRecord
+from ..identity.record import RECORD_LIFETIME, PeerRecord
 from ..interfaces import IPeerLink, IPeerNode
 from ..rendezvous.gathering import interface_addresses
-from ..rendezvous.meeting_place import RECORD_LIFETIME, MeetingPlace
+from ..rendezvous.meeting_place import MeetingPlace
 from ..rendezvous.offer import Refusal
 from ..rendezvous.session import PeerSession
 from .accepting import Listeners, check_service

@@ -19,9 +19,6 @@ from twisted_p2p.rendezvous.session_table import SessionTable
 from twisted_p2p.tracker.client import Trackers
 from twisted_p2p.tracker.standing import Describe
 
-RECORD_LIFETIME = 300
-"""Seconds for which a record of ours is good; the tracker decides how often it is refreshed."""
-
 
 class Sockets(Protocol):
     """The UDP sockets that packets of one identity come and go by."""
