@@ -36,7 +36,7 @@ class Pair:
     """A client, a server, and what is on the way between them."""
 
     channel: BadChannel
-    settings: TCPSettings = TCPSettings()
+    settings: TCPSettings = field(factory=TCPSettings)
     client_sequence: int = 2**32 - 5_000
     server_sequence: int = 77
     now: float = 0.0

@@ -35,7 +35,7 @@ class HostConnection:
         remote: HostPort,
         changed: Callable[[HostConnection], None],
     ) -> None:
-        """``changed`` is called after anything has happened."""
+        """``changed`` is called after anything but a command has happened."""
         self.machine = machine
         self.local = local
         self.remote = remote
@@ -49,7 +49,7 @@ class HostConnection:
         """Take a packet from the remote end."""
         assert packet.segment is not None
         self.machine.receive(packet.segment, packet.data, self._stack.now)
-        self.flush()
+        self._flush_and_tell()
 
     def flush(self) -> None:
         """Send what the machine has to send, and see to its timer; to be called after commands."""
@@ -59,6 +59,9 @@ class HostConnection:
             self._stack.forget(self)
         else:
             self._set_timer()
+
+    def _flush_and_tell(self) -> None:
+        self.flush()
         self.changed(self)
 
     def _set_timer(self) -> None:
@@ -72,7 +75,7 @@ class HostConnection:
         if deadline == self._wakes_at:
             self._wakes_at = None
             self.machine.handle_timer(self._stack.now)
-            self.flush()
+            self._flush_and_tell()
 
     def _take_error(self, error: ICMPError) -> None:
         """Take an ICMP error: it ends attempts alone, for anyone could have sent it (RFC 5927)."""
@@ -84,4 +87,4 @@ class HostConnection:
             machine.fail(_ERRORS[error])
         else:
             machine.soft_error = _ERRORS[error]
-        self.flush()
+        self._flush_and_tell()

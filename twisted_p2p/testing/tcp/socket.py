@@ -257,6 +257,7 @@ class SimulatedSocket:
         for waiting in [*self._half_open, *self._acceptable]:
             waiting.machine.abort()
             waiting.flush()
+        self._half_open.clear()
         self._acceptable.clear()
         connection, self._connection = self._connection, None
         if connection is not None:

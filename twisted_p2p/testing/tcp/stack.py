@@ -14,7 +14,7 @@ from twisted_p2p.testing.ip import is_same_family, is_unspecified
 from twisted_p2p.testing.packet import ICMPError, Packet
 from twisted_p2p.testing.tcp.connection import TCPConnection
 from twisted_p2p.testing.tcp.host_connection import HostConnection
-from twisted_p2p.testing.tcp.segment import TCPFlags, TCPSegment
+from twisted_p2p.testing.tcp.segment import TCPFlags, TCPSegment, refusal
 from twisted_p2p.testing.tcp.settings import TCPSettings
 from twisted_p2p.testing.tcp.socket import SimulatedSocket
 from twisted_p2p.testing.tcp.state import TCPState
@@ -49,11 +49,11 @@ class TCPStack:
     @property
     def now(self) -> float:
         """The virtual time."""
-        return self._host.network.schedule.now
+        return self._host.schedule.now
 
     def at(self, time: float, function: Callable[[float], None]) -> None:
         """Have a function called with a time, then."""
-        self._host.network.schedule.at(time, function, time)
+        self._host.schedule.at(time, function, time)
 
     def socket(self, family: int) -> SimulatedSocket:
         """Return a new socket, with a number that no descriptor of the system has."""
@@ -214,16 +214,9 @@ class TCPStack:
     def _refuse(self, packet: Packet, segment: TCPSegment) -> None:
         """Reset a stranger (RFC 9293, section 3.10.7.1)."""
         self._log(packet, "refused")
-        if TCPFlags.RST in segment.flags:
-            return
-        if TCPFlags.ACK in segment.flags:
-            reset = TCPSegment(TCPFlags.RST, segment.acknowledgement)
-        else:
-            length = len(packet.data) + (TCPFlags.SYN in segment.flags)
-            length += TCPFlags.FIN in segment.flags
-            after = (segment.sequence + length) % 2**32
-            reset = TCPSegment(TCPFlags.RST | TCPFlags.ACK, 0, after)
-        self.send(packet.destination, packet.source, reset, b"", None)
+        reset = refusal(segment, len(packet.data))
+        if reset is not None:
+            self.send(packet.destination, packet.source, reset, b"", None)
 
     def _log(self, packet: Packet, fate: str) -> None:
         self._host.network.log.record(packet, self.now, fate, self._host.name)
