@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from xml.etree.ElementTree import fromstring
 
@@ -13,7 +14,7 @@ from twisted.python.failure import Failure
 
 from tests.testing.port_mapping.test_upnp import SERVICE, soap
 from twisted_p2p.addresses import HostPort
-from twisted_p2p.testing import PORT_RESTRICTED, SimulatedHost, SimulatedInternet
+from twisted_p2p.testing import PORT_RESTRICTED, NATBehaviour, SimulatedHost, SimulatedInternet
 from twisted_p2p.testing.port_mapping.actions import Arguments
 from twisted_p2p.testing.router import FakeInternetGateway
 
@@ -50,9 +51,14 @@ class Exchange(Protocol):
 
 
 class Home:
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self,
+        nat: NATBehaviour = PORT_RESTRICTED,
+        more_addresses: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
         self.net = SimulatedInternet(seed=1)
-        self.network = self.net.add_network("home", PUBLIC, PORT_RESTRICTED)
+        self.network = self.net.add_network("home", PUBLIC, nat, more_addresses=more_addresses)
         self.router = FakeInternetGateway(self.net, self.network, **options)
         self.laptop = self.add_host(2)
         self.stranger = self.net.add_host("stranger", "11.0.9.9")

@@ -13,7 +13,7 @@ from tests.testing.port_mapping.test_upnp import ADD
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.portmap import nat_pmp, pcp
 from twisted_p2p.portmap.pcp_results import ResultCode
-from twisted_p2p.testing import SimulatedInternet
+from twisted_p2p.testing import NATBehaviour, Pooling, SimulatedInternet
 from twisted_p2p.testing.port_mapping.leases import RouterManners
 from twisted_p2p.testing.router import FakeInternetGateway
 from twisted_p2p.testing.shutdown import leftovers, shut_down
@@ -194,6 +194,22 @@ class FakeInternetGatewayTests(SynchronousTestCase):
             home.net.run_for(1_800 + 7_500)
             self.assertIsNone(table.inbound(peer.remote, 5_000, home.net.now))
             port.stopListening()
+
+    def test_peer_tells_the_public_address_that_its_packets_leave_from(self) -> None:
+        home = Home(NATBehaviour(pooling=Pooling.ARBITRARY), ("11.0.1.3", "11.0.1.4"))
+        seen = set()
+        for port in range(5_000, 5_020):
+            remote = HostPort("11.0.9.9", 7_000)
+            peer = pcp.Peer(b"twelve bytes", 17, port, HostPort("0.0.0.0", 0), remote)
+            answer = home.ask(pcp.Request("192.168.1.2", 3_600, peer).encode())
+            assert answer is not None
+            body = pcp.decode_response(answer).body
+            assert isinstance(body, pcp.Peer)
+            table = home.network.gateway.tables["udp"]
+            internal = HostPort("192.168.1.2", port)
+            self.assertEqual(table.outbound(internal, remote, home.net.now), body.external)
+            seen.add(body.external.host)
+        self.assertGreater(len(seen), 1)
 
     def test_many_peers_are_kept_open_at_once(self) -> None:
         home = Home()

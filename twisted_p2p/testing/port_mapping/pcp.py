@@ -162,7 +162,8 @@ class PCPService:
             raise RefusedRequest(ResultCode.NO_RESOURCES)
         lifetime = self._lifetime(request)
         self._peers[protocol, internal, body.remote] = now + lifetime
-        told = HostPort(self._leases.claimed_address, external.port)
+        # A NAT may have other public addresses than the one that it tells first.
+        told = HostPort(self._leases.manners.claimed_address or external.host, external.port)
         return _response(evolve(body, external=told), lifetime, self._leases.epoch(now))
 
     def _own_lease(
