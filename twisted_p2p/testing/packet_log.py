@@ -41,7 +41,8 @@ class LoggedPacket(NamedTuple):
     """Bytes of payload."""
     fate: str
     """``delivered``, ``lost`` on a link, ``refused`` (no such port) or ``unreachable`` (no such
-    address); at a NAT ``filtered``, ``not hairpinned`` or ``out of ports``."""
+    address); at a gateway ``filtered``, ``blocked``, ``out of ports``, ``out of
+    state`` (TCP without a SYN), ``not hairpinned`` or ``rebooting``."""
     place: str
     """The name of the host or network where that was."""
     segment: TCPSegment | None = None
