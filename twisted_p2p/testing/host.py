@@ -58,7 +58,7 @@ class SimulatedHost:
         self.interface = "eth0"
         """The name of its interface."""
         self._bare_addresses: tuple[str, ...] = ()
-        self._sources: dict[str, str] = {}
+        self._local: frozenset[str] = frozenset()
         self.attachment = self._attachment(network, link, random(f"link of {name}"))
         self.random = random(f"host {name}")
         """A source for what runs here, so that it too repeats from the seed."""
@@ -195,7 +195,9 @@ class SimulatedHost:
     def _take_addresses(self, addresses: Sequence[str]) -> None:
         self.addresses = tuple(canonical_address(address) for address in addresses)
         self._bare_addresses = tuple(bare_address(address) for address in self.addresses)
-        self._sources.clear()
+        self._local = frozenset({*self._bare_addresses, "::1"})
+        for port in self.open_ports():
+            port.forget_routes()
         scopes = [address.partition("%")[2] for address in self.addresses if "%" in address]
         self.interface = next(iter(scopes), self.interface)
         for address in self._bare_addresses:
@@ -237,10 +239,7 @@ class SimulatedHost:
             if not self.is_local(bound.host):
                 raise _system_error(EINVAL)
             return bound
-        source = self._sources.get(destination)
-        if source is None:
-            source = self._sources[destination] = self._source_towards(destination)
-        return HostPort(source, bound.port)
+        return HostPort(self._source_towards(destination), bound.port)
 
     def _source_towards(self, destination: str) -> str:
         if self.is_local(destination):
@@ -271,12 +270,12 @@ class SimulatedHost:
 
     def send(self, packet: Packet) -> None:
         """Put a packet on its way."""
-        if self.is_asleep:
+        if self.schedule.is_asleep:
             self.network.log.record(packet, self.schedule.now, "asleep", self.name)
         elif self.is_local(packet.destination.host):
             schedule = self.network.schedule
             schedule.at(schedule.now + _LOOPBACK_DELAY, self._receive, packet)
-        elif packet.source.host in self._bare_addresses:
+        elif packet.source.host in self._local:
             self.attachment.send(packet)
         else:
             self.network.log.record(packet, self.schedule.now, "stale source", self.name)
@@ -302,19 +301,20 @@ class SimulatedHost:
         self.network.leave(self.attachment, group)
 
     def _receive(self, packet: Packet) -> None:
-        now = self.schedule.now
+        network = self.attachment.network
+        now = network.schedule.now
         if self.schedule.is_asleep:
-            self.network.log.record(packet, now, "asleep", self.name)
+            network.log.record(packet, now, "asleep", self.name)
         elif packet.protocol == "tcp":
             self.tcp.receive(packet)
-        elif is_multicast(packet.destination.host):
+        elif packet.destination.host not in self._local and is_multicast(packet.destination.host):
             self._receive_as_group(packet)
         elif (port := self._port_for(packet)) is not None:
-            self.network.log.record(packet, now, "delivered", self.name)
+            network.log.record(packet, now, "delivered", self.name)
             port.receive(packet)
         else:
-            self.network.log.record(packet, now, "refused", self.name)
-            self.network.bounce(packet, ICMPError.PORT_UNREACHABLE)
+            network.log.record(packet, now, "refused", self.name)
+            network.bounce(packet, ICMPError.PORT_UNREACHABLE)
 
     def _port_for(self, packet: Packet) -> SimulatedUDPPort | None:
         """Return the port that a packet is for; of equal ones the latest.
@@ -336,7 +336,7 @@ class SimulatedHost:
 
     def is_local(self, host: str) -> bool:
         """Whether packets to an address stay here."""
-        return host in self._bare_addresses or is_loopback(host)
+        return host in self._local or host.startswith("127.")
 
     def _is_free(self, address: HostPort, *, shares: bool = False) -> bool:
         return not any(

@@ -97,6 +97,7 @@ class SimulatedMulticastPort(SimulatedUDPPort):
         else:
             assert isinstance(interface, str), "IPv4 interfaces are specified as addresses"
             self._outgoing = self._interface_address(interface)
+            self.forget_routes()
         return 1
 
     def _source(self, remote: HostPort) -> HostPort:

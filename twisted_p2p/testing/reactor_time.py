@@ -59,7 +59,7 @@ class SimulatedTimeReactor:
         """Call a function when the wall clock is ``delay`` seconds on."""
         assert delay >= 0, f"{delay} is not greater than or equal to 0 seconds"
         call = _HostCall(
-            self.seconds() + delay,
+            self._clock.wall() + delay,
             callable,
             args,
             kwargs,
@@ -102,7 +102,7 @@ class SimulatedTimeReactor:
         self._schedule.note_cancelled()
 
     def _due(self, call: _HostCall) -> None:
-        if call not in self._calls or self._host.is_asleep or self._is_over:
+        if call not in self._calls or self._host.schedule.is_asleep or self._is_over:
             return
         if call.due > self._schedule.now:
             # It was put off by a step of the wall clock, and is waited for elsewhere.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from twisted_p2p.testing.host import SimulatedHost
 
 _LONGEST_PAYLOAD = 65_507
+_MOST_ROUTES = 10_000
+
+_Route: TypeAlias = tuple[HostPort, HostPort, bool]
+"""Destination and source of a packet, and whether the destination is a group."""
 
 
 @implementer(IListeningPort, IUDPTransport)
@@ -56,6 +60,7 @@ class SimulatedUDPPort:
         self._protocol = protocol
         self._max_packet_size = max_packet_size
         self._remote: HostPort | None = None
+        self._routes: dict[tuple[str, int] | None, _Route] = {}
         self._is_bound = False
         self._is_reading = False
         self._stopped: Deferred[None] | None = None
@@ -97,6 +102,7 @@ class SimulatedUDPPort:
         remote = self._checked(host, port)
         self.bound = self._host.source_of(self.bound, remote.host)
         self._remote = remote
+        self.forget_routes()
 
     def write(self, packet: bytes, addr: tuple[str, int] | None = None) -> None:
         """Send a datagram.
@@ -105,17 +111,11 @@ class SimulatedUDPPort:
         :raises InvalidAddressError: when the address is none of this port's family.
         :raises OSError: when there is no route, or the port is closed.
         """
-        if self._remote is None:
-            assert addr is not None, "a port that is not connected wants an address"
-            remote = self._checked(*addr)
-        else:
-            assert addr is None or self._checked(*addr) == self._remote, "connected elsewhere"
-            remote = self._remote
+        remote, source, is_group = self._routes.get(addr) or self._route(addr)
         if len(packet) > _LONGEST_PAYLOAD:
             raise MessageLengthError("message too long")
         if not self._is_bound:
             raise OSError("the port is closed")
-        source = self._source(remote)
         to_send = Packet(
             protocol="udp",
             data=bytes(packet),
@@ -127,7 +127,7 @@ class SimulatedUDPPort:
             sent_to=remote,
             icmp_error=self._hear_error if self._remote is not None else None,
         )
-        if is_multicast(remote.host):
+        if is_group:
             self._host.send_to_group(to_send, loops=self.loops, leaves=self.ttl > 0)
         else:
             self._host.send(to_send)
@@ -174,6 +174,24 @@ class SimulatedUDPPort:
         """Hand a packet to the protocol."""
         source = (packet.source.host, packet.source.port)
         self._tell(self._protocol.datagramReceived, packet.data[: self._max_packet_size], source)
+
+    def forget_routes(self) -> None:
+        """Find out anew where packets come from: the host has other addresses."""
+        self._routes.clear()
+
+    def _route(self, addr: tuple[str, int] | None) -> _Route:
+        """Return whither and whence packets to an address go, and remember it."""
+        if self._remote is None:
+            assert addr is not None, "a port that is not connected wants an address"
+            remote = self._checked(*addr)
+        else:
+            assert addr is None or self._checked(*addr) == self._remote, "connected elsewhere"
+            remote = self._remote
+        route = remote, self._source(remote), is_multicast(remote.host)
+        if len(self._routes) >= _MOST_ROUTES:
+            self._routes.clear()
+        self._routes[addr] = route
+        return route
 
     def _checked(self, host: str, port: int) -> HostPort:
         address = canonical_address(host)
