@@ -169,8 +169,8 @@ class Conversation(Protocol):
         return self._lost.check(ConnectionDone) is not None
 
     def call(self, function: Callable[..., T], *arguments: object) -> Deferred[T]:
-        """Call a function where it keeps nobody waiting."""
-        return self._in_thread(function, *arguments)
+        """Call a function where it keeps nobody waiting; not even cancelling cuts it short."""
+        return Deferred.fromCoroutine(self._called(function, arguments))
 
     def over(self) -> Deferred[None]:
         """Return a Deferred that fires once this conversation touches nothing any more."""
@@ -286,6 +286,23 @@ class Conversation(Protocol):
         self._transport.unregisterProducer()
         self._transport.loseWriteConnection()
         await self.loss(_PARTING)
+
+    async def _called(self, function: Callable[..., T], arguments: tuple[object, ...]) -> T:
+        called: Deferred[T] = Deferred()
+        ended: Deferred[None] = Deferred()
+
+        def end(result: Any) -> None:
+            ended.callback(None)
+            if not called.called:
+                called.callback(result)
+
+        self._in_thread(function, *arguments).addBoth(end)
+        try:
+            return await called
+        except CancelledError:
+            # The thread goes on, with files that must not be closed under it.
+            await ended
+            raise
 
     def _over(self, result: Any) -> None:
         self._is_over = True

@@ -137,8 +137,8 @@ class _File:
     def skip(self, size: int) -> None:
         """Leave a hole of so many bytes."""
         self._check_room_for(size)
+        self._truncate(self._position + size)
         self._position += size
-        self._truncate(self._position)
         for start in range(0, size, BLOCK):
             self._state.update(_ZEROS[: size - start])
 

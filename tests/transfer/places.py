@@ -1,0 +1,52 @@
+"""Folders and files for tests."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkdtemp
+
+from twisted_p2p.transfer.folder import TargetFolder
+from twisted_p2p.transfer.names import part_name
+
+
+def fresh_folder() -> Path:
+    """Return a new empty folder, below the one that trial makes for its run."""
+    return Path(mkdtemp(dir=Path.cwd()))
+
+
+def fill(folder: Path, files: dict[str, bytes]) -> list[Path]:
+    """Write files by their paths; a path that ends in a slash is a folder.  Return the tops."""
+    for name, content in files.items():
+        place = folder / name
+        (place if name.endswith("/") else place.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            place.write_bytes(content)
+    return sorted(folder.iterdir())
+
+
+def content_of(folder: Path) -> dict[str, bytes | None]:
+    """Return all that is in a folder: files by their content, folders as None."""
+    return {
+        str(place.relative_to(folder)): None if place.is_dir() else place.read_bytes()
+        for place in folder.rglob("*")
+    }
+
+
+def descriptors() -> int:
+    """Return how many are open in this process."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def part_of(folder: Path, *path: str, sender: str = "") -> Path:
+    """Return where the unfinished file for a path lies."""
+    return folder.joinpath(*path[:-1], part_name(sender, path))
+
+
+def digest(content: bytes) -> bytes:
+    return sha256(content).digest()
+
+
+def target(folder: Path, sender: str = "") -> TargetFolder:
+    return TargetFolder(folder, sender)

@@ -1,0 +1,492 @@
+"""A sender and a receiver joined by a pipe: whole transfers, interrupted ones, and failed ones."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, maybeDeferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.transfer.pipes import LazyThreads, Pipe
+from tests.transfer.places import content_of, descriptors, fill, fresh_folder, part_of
+from twisted_p2p.errors import PeerRefused
+from twisted_p2p.transfer import wire
+from twisted_p2p.transfer.conversation import Conversation
+from twisted_p2p.transfer.failures import Reason, TransferFailed, TransferInterrupted
+from twisted_p2p.transfer.folder import TargetFolder
+from twisted_p2p.transfer.manifest import Entry
+from twisted_p2p.transfer.progress import Progress
+from twisted_p2p.transfer.receiver import FileReceiver, approve_all
+from twisted_p2p.transfer.sender import PATIENCE, FileSender
+from twisted_p2p.transfer.source import Source
+from twisted_p2p.transfer.wire import Message, Offer
+
+TREE = {
+    "tree/a": os.urandom(300_000),
+    "tree/sub/b": b"short",
+    "tree/sub/empty": b"",
+    "tree/hollow/": b"",
+    "tree/zeros": bytes(700_000) + b"end",
+}
+
+
+async def approve_none(offer: Offer) -> bool:
+    return False
+
+
+class Transfer:
+    """One attempt between a folder and another one."""
+
+    def __init__(
+        self,
+        sent: Path,
+        into: Path,
+        *,
+        admit: Callable[[FileSender, bytes], None] = lambda sender, secret: None,
+        approve: Callable[[Offer], Awaitable[bool]] = approve_all,
+        secret: bytes = b"",
+        in_thread: Any = maybeDeferred,
+    ) -> None:
+        self.clock = Clock()
+        self.moved = Progress(), Progress()
+        self.sender = FileSender(
+            self.clock,
+            Source(sorted(sent.iterdir())),
+            self.moved[0],
+            admit=admit,
+            in_thread=in_thread,
+        )
+        self.receiver = FileReceiver(
+            self.clock,
+            lambda: TargetFolder(into, "one"),
+            self.moved[1],
+            secret=secret,
+            approve=approve,
+            in_thread=in_thread,
+        )
+        self.ended: dict[Conversation, Any] = {}
+        for side in (self.sender, self.receiver):
+            side.finished.addBoth(lambda result, side: self.ended.update({side: result}), side)
+        self.pipe = Pipe(self.sender, self.receiver)
+
+    def run(self, **options: int) -> None:
+        self.pipe.run(**options)
+
+    def error(self, side: Conversation) -> Exception:
+        failure = self.ended[side]
+        assert isinstance(failure, Failure), failure
+        assert isinstance(failure.value, Exception)
+        return failure.value
+
+
+class TransferTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.sent, self.into = fresh_folder(), fresh_folder()
+        self.before = descriptors()
+
+    def assert_complete(self, transfer: Transfer) -> None:
+        self.assertEqual(list(transfer.ended.values()), [None, None])
+        self.assertEqual(transfer.sender.digest, transfer.receiver.digest)
+        self.assertEqual(len(transfer.sender.digest), 32)
+        self.assertEqual(content_of(self.into), content_of(self.sent))
+        self.assertEqual(transfer.clock.getDelayedCalls(), [])
+        self.assertEqual(descriptors(), self.before)
+
+    def assert_failed(self, transfer: Transfer, sender: Reason, receiver: Reason) -> None:
+        """Assert that both sides have failed, and that one of them was told so by the other."""
+        errors = transfer.error(transfer.sender), transfer.error(transfer.receiver)
+        for error, reason in zip(errors, (sender, receiver), strict=True):
+            assert isinstance(error, TransferFailed), error
+            self.assertIs(error.reason, reason)
+        self.assertEqual(sum(error.why["noticed_by"] == "peer" for error in errors), 1)  # type: ignore[attr-defined]
+        self.assertEqual(transfer.clock.getDelayedCalls(), [])
+        self.assertEqual(descriptors(), self.before)
+
+
+class WholeTransferTests(TransferTestCase):
+    def test_files_and_folders_arrive(self) -> None:
+        fill(self.sent, TREE)
+        transfer = Transfer(self.sent, self.into)
+        transfer.run()
+        self.assert_complete(transfer)
+        for moved in transfer.moved:
+            self.assertEqual((moved.done, moved.total), (1_000_008, 1_000_008))
+
+    def test_they_arrive_by_threads_too(self) -> None:
+        fill(self.sent, TREE)
+        threads = LazyThreads()
+        transfer = Transfer(self.sent, self.into, in_thread=threads)
+        while len(transfer.ended) < 2:
+            transfer.run()
+            self.assertTrue(threads.waiting or len(transfer.ended) == 2)
+            threads.run()
+        self.assert_complete(transfer)
+
+    def test_what_is_there_already_is_not_sent(self) -> None:
+        fill(self.sent, TREE)
+        Transfer(self.sent, self.into).run()
+        again = Transfer(self.sent, self.into)
+        again.run()
+        self.assert_complete(again)
+        self.assertEqual([moved.moved for moved in again.moved], [0, 0])
+
+    def test_little_waits_on_either_side(self) -> None:
+        fill(self.sent, {"a": os.urandom(8 << 20)})
+        threads = LazyThreads()
+        transfer = Transfer(self.sent, self.into, in_thread=threads)
+        most = 0
+        while len(transfer.ended) < 2:
+            transfer.run(size=65536)
+            most = max(most, transfer.receiver._waiting_size)
+            threads.run()
+        self.assert_complete(transfer)
+        self.assertLess(most, (1 << 20) + 65536 + 10_000)
+        self.assertLess(transfer.pipe.ends[0].most_waiting, (256 << 10) + 5000)
+
+    def test_a_secret_is_shown_and_an_offer_approved(self) -> None:
+        fill(self.sent, {"a": b"1"})
+        shown: list[object] = []
+
+        async def approve(offer: Offer) -> bool:
+            shown.append((offer.entries, offer.size, offer.name))
+            return True
+
+        transfer = Transfer(
+            self.sent,
+            self.into,
+            admit=lambda sender, secret: shown.append(secret),
+            approve=approve,
+            secret=b"secret",
+        )
+        transfer.run()
+        self.assert_complete(transfer)
+        self.assertEqual(shown, [b"secret", (1, 1, "a")])
+
+
+class InterruptionTests(TransferTestCase):
+    @given(
+        cuts=st.lists(st.integers(0, 700), min_size=1, max_size=6),
+        size=st.integers(200, 5000),
+        damage=st.booleans(),
+    )
+    def test_goes_on_where_it_stopped_wherever_that_is(
+        self, cuts: list[int], size: int, damage: bool
+    ) -> None:
+        fill(self.sent, TREE)
+        for place in self.into.iterdir():
+            shutil.rmtree(place)
+        moved = 0
+        for cut in cuts:
+            transfer = Transfer(self.sent, self.into)
+            transfer.run(until=cut, size=size)
+            transfer.pipe.cut()
+            if len(transfer.ended) == 2 and transfer.receiver.is_complete:
+                continue
+            for side in (transfer.sender, transfer.receiver):
+                self.assertIsInstance(transfer.error(side), TransferInterrupted)
+            self.assertEqual(transfer.clock.getDelayedCalls(), [])
+            self.assertEqual(descriptors(), self.before)
+            moved += transfer.moved[1].moved
+            if damage:
+                for part in self.into.rglob("*.part"):
+                    part.write_bytes(part.read_bytes()[:-10] + b"damaged zz")
+        last = Transfer(self.sent, self.into)
+        last.run()
+        self.assert_complete(last)
+        if not damage:
+            self.assertLessEqual(moved + last.moved[1].moved, 1_000_008)
+
+    def test_a_file_that_was_changed_meanwhile_is_continued_from_what_is_the_same(self) -> None:
+        content = os.urandom(1 << 20)
+        fill(self.sent, {"a": content[:600_000] + b"new"})
+        part_of(self.into, "a", sender="one").write_bytes(content)
+        transfer = Transfer(self.sent, self.into)
+        transfer.run()
+        self.assert_complete(transfer)
+        self.assertLess(transfer.moved[1].moved, 600_003 // 8)
+
+    def test_what_waits_in_threads_is_over_before_the_conversation_is(self) -> None:
+        fill(self.sent, {"a": os.urandom(100_000)})
+        threads = LazyThreads()
+        transfer = Transfer(self.sent, self.into, in_thread=threads)
+        while "take" not in threads.names():
+            threads.run()
+            transfer.run()
+        over = transfer.receiver.over()
+        transfer.pipe.cut()
+        self.assertNoResult(over)
+        while threads.waiting:
+            threads.run()
+        self.successResultOf(over)
+        self.successResultOf(transfer.receiver.over())
+        self.assertEqual(descriptors(), self.before)
+
+    def test_cancelling_waits_for_threads_too(self) -> None:
+        fill(self.sent, {"a": os.urandom(3 << 20)})
+        for name, function in (("sender", "next_batch"), ("receiver", "take")):
+            threads = LazyThreads()
+            transfer = Transfer(self.sent, self.into, in_thread=threads)
+            while function not in threads.names():
+                threads.run()
+                transfer.run()
+            side: Conversation = getattr(transfer, name)
+            side.finished.cancel()
+            self.assertIsInstance(transfer.error(side), CancelledError)
+            self.assertNoResult(side.over())
+            while threads.waiting:
+                threads.run()
+                transfer.run()
+            self.successResultOf(side.over())
+            self.assertEqual(descriptors(), self.before)
+
+    def test_cancelling_ends_the_stream(self) -> None:
+        fill(self.sent, TREE)
+        for name in ("sender", "receiver"):
+            transfer = Transfer(self.sent, self.into)
+            transfer.run(until=20)
+            side: Conversation = getattr(transfer, name)
+            side.finished.cancel()
+            self.assertIsInstance(transfer.error(side), CancelledError)
+            transfer.run()
+            self.assertEqual(len(transfer.ended), 2)
+            self.assertEqual(descriptors(), self.before)
+
+    def test_a_silent_peer_is_left(self) -> None:
+        clock = Clock()
+        sender = FileSender(clock, Source([]), Progress())
+        silent = Scripted(lambda message: [])
+        pipe = Pipe(sender, silent)
+        pipe.run()
+        clock.advance(PATIENCE)
+        pipe.run()
+        failure = self.failureResultOf(sender.finished, TransferInterrupted)
+        self.assertIn("does not answer", str(failure.value))
+
+    def test_a_sender_that_has_the_confirmation_is_done_whatever_becomes_of_the_stream(
+        self,
+    ) -> None:
+        fill(self.sent, {"a": b"1"})
+        transfer = Transfer(self.sent, self.into)
+        while not transfer.sender.is_complete:
+            transfer.run(until=1)
+        self.assertFalse(transfer.ended)
+        transfer.pipe.cut()
+        self.assertIsNone(transfer.ended[transfer.sender])
+        self.assertIsInstance(transfer.error(transfer.receiver), TransferInterrupted)
+        self.assertTrue(transfer.receiver.is_complete)
+
+
+class FailureTests(TransferTestCase):
+    def test_another_file_is_there(self) -> None:
+        for mine in (b"mine", b"ours!"):
+            fill(self.sent, {"a": b"yours"})
+            (self.into / "a").write_bytes(mine)
+            transfer = Transfer(self.sent, self.into)
+            transfer.run()
+            self.assert_failed(transfer, Reason.EXISTS, Reason.EXISTS)
+            self.assertEqual((self.into / "a").read_bytes(), mine)
+            self.assertIn("choose another", str(transfer.error(transfer.receiver)))
+            self.assertIn("The receiver already has", str(transfer.error(transfer.sender)))
+
+    def test_the_file_was_changed(self) -> None:
+        fill(self.sent, {"a": b"yours"})
+        transfer = Transfer(self.sent, self.into)
+        (self.sent / "a").write_bytes(b"changed")
+        transfer.run()
+        self.assert_failed(transfer, Reason.CHANGED, Reason.CHANGED)
+
+    def test_the_file_was_changed_before_it_is_compared(self) -> None:
+        fill(self.sent, {"a": b"yours"})
+        (self.into / "a").write_bytes(b"yours")
+        transfer = Transfer(self.sent, self.into)
+        (self.sent / "a").write_bytes(b"changed")
+        transfer.run()
+        self.assert_failed(transfer, Reason.CHANGED, Reason.CHANGED)
+
+    def test_the_disk_is_full(self) -> None:
+        fill(self.sent, {"a": os.urandom(500_000)})
+        transfer = Transfer(self.sent, self.into)
+
+        def full(*arguments: object) -> int:
+            raise OSError(28, "No space left on device")
+
+        transfer.run(until=30)
+        self.patch(os, "pwrite", full)
+        transfer.run()
+        self.assert_failed(transfer, Reason.NO_SPACE, Reason.NO_SPACE)
+        self.assertIn("run the same command again", str(transfer.error(transfer.receiver)))
+        self.assertEqual(len(list(self.into.glob("a.p2p-*.part"))), 1)
+
+    def test_the_offer_is_refused(self) -> None:
+        fill(self.sent, {"a": b"yours"})
+        transfer = Transfer(self.sent, self.into, approve=approve_none)
+        transfer.run()
+        self.assertIsInstance(transfer.error(transfer.sender), PeerRefused)
+        self.assertFalse(transfer.sender.is_agreed or transfer.receiver.is_agreed)
+        self.assertEqual(content_of(self.into), {})
+
+    def test_the_ticket_is_wrong(self) -> None:
+        fill(self.sent, {"a": b"yours"})
+
+        def admit(sender: FileSender, secret: bytes) -> None:
+            raise TransferFailed(Reason.WRONG_TICKET)
+
+        transfer = Transfer(self.sent, self.into, admit=admit)
+        transfer.run()
+        error = transfer.error(transfer.receiver)
+        self.assertIsInstance(error, PeerRefused)
+        self.assertIn("ticket", str(error))
+
+    def test_no_stream_is_left_open_when_the_peer_does_not_end_it(self) -> None:
+        clock = Clock()
+        sender = FileSender(clock, Source([]), Progress())
+        pipe = Pipe(sender, Scripted(lambda message: [], [wire.Begin()]))
+        pipe.ends[1].reading = False
+        pipe.run()
+        self.assertNoResult(sender.finished)
+        clock.advance(PATIENCE)
+        pipe.run()
+        self.failureResultOf(sender.finished, TransferFailed)
+        self.assertTrue(pipe.ends[0].lost)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class Scripted(Conversation):
+    """A peer that says what it is told to say."""
+
+    def __init__(
+        self, answer: Callable[[Message], list[Message]], first: list[Message] | None = None
+    ) -> None:
+        super().__init__(Clock())
+        self.heard: list[Message] = []
+        self._script = answer
+        self._first = first or []
+
+    def connectionMade(self) -> None:
+        for message in self._first:
+            self.send(message)
+
+    def dataReceived(self, data: bytes) -> None:
+        for message in self._reader.messages(data):
+            self.heard.append(message)
+            for answer in self._script(message):
+                self.send(answer)
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionLost())) -> None:  # noqa: B008
+        """End nothing: there is no conversation."""
+
+
+def says(**answers: list[Message]) -> Callable[[Message], list[Message]]:
+    """Answer each type of message with a list."""
+    return lambda message: answers.get(type(message).__name__, [])
+
+
+class RuleTests(TransferTestCase):
+    """Peers that break the rules, of whichever side."""
+
+    def receive_from(self, *first: Message, **answers: list[Message]) -> TransferFailed:
+        receiver = FileReceiver(Clock(), lambda: TargetFolder(self.into, "one"), Progress())
+        pipe = Pipe(receiver, Scripted(says(**answers), list(first)))
+        pipe.run()
+        pipe.cut()
+        return self.failure_of(receiver)
+
+    def send_to(self, *first: Message, **answers: list[Message]) -> TransferFailed:
+        fill(self.sent, {"d/a": b"12345", "e": b""})
+        source = Source(sorted(self.sent.iterdir()))
+        sender = FileSender(Clock(), source, Progress())
+        pipe = Pipe(sender, Scripted(says(**answers), list(first)))
+        pipe.run()
+        pipe.cut()
+        return self.failure_of(sender)
+
+    def failure_of(self, side: Conversation) -> TransferFailed:
+        failure = self.failureResultOf(side.finished)
+        self.assertIsInstance(failure.value, TransferFailed)
+        self.assertEqual(descriptors(), self.before)
+        error: TransferFailed = failure.value
+        return error
+
+    def test_names_that_leave_the_folder_end_the_transfer(self) -> None:
+        for path in (("..", "a"), ("a\0",), ("",), ("a", "..", "..", "b")):
+            listed = wire.Listed(Entry(path, size=1))
+            error = self.receive_from(Offer(1, 1, "a"), Accept=[listed])
+            self.assertIs(error.reason, Reason.UNSAFE_NAME)
+            self.assertEqual(content_of(self.into), {})
+
+    def test_a_receiver_notices_what_a_sender_may_not_say(self) -> None:
+        one = wire.Listed(Entry(("a",), size=1))
+        for error in (
+            self.receive_from(wire.Accept()),
+            self.receive_from(Offer(1, 2, "a"), Accept=[one]),
+            self.receive_from(Offer(1, 1, "a"), Accept=[one], Begin=[wire.Begin()]),
+            self.receive_from(Offer(1, 1, "a"), Accept=[wire.Begin()]),
+        ):
+            self.assertIs(error.reason, Reason.PROTOCOL)
+        error = self.receive_from(Offer(1, 1, "a", version=9))
+        self.assertIs(error.reason, Reason.VERSION)
+
+    def test_a_receiver_notices_a_wrong_answer(self) -> None:
+        (self.into / "a").write_bytes(b"1")
+        one = wire.Listed(Entry(("a",), size=1))
+        answer = wire.Digests(5, (bytes(32),))
+        error = self.receive_from(Offer(1, 1, "a"), Accept=[one], Compare=[answer])
+        self.assertIs(error.reason, Reason.PROTOCOL)
+
+    def test_a_sender_notices_what_a_receiver_may_not_say(self) -> None:
+        hello = wire.Request()
+        accept: list[Message] = [wire.Accept()]
+        for said in (
+            [wire.Start(9, 0)],
+            [wire.Start(0, 0)],
+            [wire.Start(1, 3)],
+            [wire.Start(1, 0), wire.Start(1, 0)],
+            [wire.Compare(1, (6,))],
+            [wire.Compare(1, (5,)), wire.Compare(1, (5,))],
+            [wire.Compare(1, (4,)), wire.Begin()],
+            [wire.Begin()],
+            [wire.Accept()],
+        ):
+            error = self.send_to(hello, Offer=accept + said)
+            self.assertIs(error.reason, Reason.PROTOCOL, said)
+        self.assertIs(self.send_to(wire.Accept()).reason, Reason.PROTOCOL)
+        self.assertIs(self.send_to(wire.Request(version=9)).reason, Reason.VERSION)
+
+    def test_a_sender_notices_a_wrong_confirmation(self) -> None:
+        wishes: list[Message] = [wire.Start(1, 0), wire.Begin()]
+        error = self.send_to(
+            wire.Request(), Offer=[wire.Accept(), *wishes], Finished=[wire.Confirmed(bytes(32))]
+        )
+        self.assertIs(error.reason, Reason.DIGEST)
+
+    def test_bytes_that_are_no_messages_end_the_transfer(self) -> None:
+        receiver = FileReceiver(Clock(), lambda: TargetFolder(self.into), Progress())
+        pipe = Pipe(receiver, Scripted(says()))
+        pipe.ends[1].write(b"GET / HTTP/1.1\r\n\r\n")
+        pipe.run()
+        pipe.cut()
+        self.assertIs(self.failure_of(receiver).reason, Reason.PROTOCOL)
+
+    @given(data=st.binary(max_size=300))
+    def test_noise_ends_a_conversation_and_nothing_else(self, data: bytes) -> None:
+        sides: list[Conversation] = [
+            FileReceiver(Clock(), lambda: TargetFolder(self.into), Progress()),
+            FileSender(Clock(), Source([]), Progress()),
+        ]
+        for side in sides:
+            pipe = Pipe(side, Scripted(says()))
+            pipe.ends[1].write(data)
+            pipe.run()
+            pipe.cut()
+            failure = self.failureResultOf(side.finished)
+            self.assertIsInstance(failure.value, TransferFailed | TransferInterrupted | PeerRefused)
+        self.assertEqual(self.flushLoggedErrors(), [])
