@@ -37,18 +37,20 @@ class FilterTable(Generic[BehaviourT]):
         return self._mapping_class is UDPMapping or begins_connection(self.behaviour, flags)
 
     def _lets_in(
-        self, mapping: Mapping | None, remote: HostPort, now: float, flags: TCPFlags | None
+        self, mapping: Mapping, remote: HostPort, now: float, flags: TCPFlags | None
     ) -> bool:
         """Pass a packet from outside to a live mapping; return whether it gets through."""
-        is_shut_out = self._shut_out.has(remote.host, now)
-        if mapping is not None:
-            if not is_shut_out and mapping.enter(remote, now, flags):
+        if not self._shut_out or not self._shut_out.has(remote.host, now):
+            if mapping.enter(remote, now, flags):
                 return True
-            if is_shut_out and mapping.admits(remote, now, flags):
-                return False
+        elif mapping.admits(remote, now, flags):
+            return False
+        self._note_unsolicited(remote, now)
+        return False
+
+    def _note_unsolicited(self, remote: HostPort, now: float) -> None:
         if self.behaviour.unsolicited is Unsolicited.BLACKLISTS:
             self._shut_out.add(remote.host, now)
-        return False
 
 
 class FirewallTable(FilterTable[Firewall]):
@@ -75,6 +77,9 @@ class FirewallTable(FilterTable[Firewall]):
     ) -> HostPort | None:
         """Return the endpoint that a packet is for; None if it may not come in."""
         mapping = self._live_mapping(internal, now)
+        if mapping is None:
+            self._note_unsolicited(remote, now)
+            return None
         return internal if self._lets_in(mapping, remote, now, flags) else None
 
     def expects(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 ValueT = TypeVar("ValueT")
@@ -11,35 +11,32 @@ ValueT = TypeVar("ValueT")
 _FEW = 64
 
 
-class ExpiringSet(Generic[KeyT]):
-    """Keys that are remembered for some seconds after they were last added."""
+class ExpiringSet(dict[KeyT, float]):
+    """Keys that are remembered for some seconds after they were last added; and until when.
+
+    Expired ones go when another one is added.
+    """
+
+    __slots__ = ("_seconds",)
 
     def __init__(self, seconds: float) -> None:
+        super().__init__()
         self._seconds = seconds
-        self._expiries: dict[KeyT, float] = {}
-
-    def __len__(self) -> int:
-        """Return the number of keys, some of them perhaps expired since one was last added."""
-        return len(self._expiries)
 
     def add(self, key: KeyT, now: float) -> None:
         """Remember a key from now on; ``now`` is never earlier than the last time."""
         # All are kept for equally long, so the one that was added first expires first.
-        while self._expiries:
-            oldest = next(iter(self._expiries))
-            if now < self._expiries[oldest]:
+        while self:
+            oldest = next(iter(self))
+            if now < self[oldest]:
                 break
-            del self._expiries[oldest]
-        self._expiries.pop(key, None)
-        self._expiries[key] = now + self._seconds
+            del self[oldest]
+        self.pop(key, None)
+        self[key] = now + self._seconds
 
     def has(self, key: KeyT, now: float) -> bool:
         """Whether a key was added less than so many seconds ago."""
-        return now < self._expiries.get(key, now)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._expiries.clear()
+        return now < self.get(key, now)
 
 
 class PrunedDict(dict[KeyT, ValueT]):

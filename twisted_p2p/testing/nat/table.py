@@ -97,10 +97,13 @@ class NATTable(FilterTable[NATBehaviour]):
         ``address`` is the public address, the first one unless told otherwise.
         """
         pool = self._first_pool if address is None else self._pools[address]
-        mapping = self._open_mapping(pool, remote, port, now)
-        if self._lets_in(mapping, remote, now, flags):
-            assert mapping is not None
+        mapping = pool.lent.get(port)
+        if mapping is not None and (now >= mapping.expires_at or self._taken):
+            mapping = self._open_mapping(pool, remote, port, now)
+        if mapping is not None and self._lets_in(mapping, remote, now, flags):
             return mapping.internal
+        if mapping is None:
+            self._note_unsolicited(remote, now)
         if self.behaviour.unsolicited is Unsolicited.TAKES_PORT:
             self._taken.add((HostPort(pool.address, port), remote), now)
         return None
