@@ -118,6 +118,15 @@ class ClockTests(ClockTestCase):
             self.assertLess(self.turns, 10)
             self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_a_delay_that_is_lost_in_rounding_is_one_all_the_same(self) -> None:
+        self.internet.run_for(1e6)
+        self.reactor.callLater(1e-13, self.fail).cancel()
+        self.reactor.callLater(1e-13, self.note)
+        self.internet.run_for(0.0)
+        self.assertEqual(self.called, [])
+        self.internet.run_for(1e-9)
+        self.assertEqual(len(self.called), 1)
+
 
 class Ears(DatagramProtocol):
     noisy = False

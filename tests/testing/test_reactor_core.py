@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import Site
+from zope.interface import providedBy
 from zope.interface.verify import verifyObject
 
 from twisted_p2p.testing import SimulatedInternet
@@ -61,6 +62,12 @@ class CoreTestCase(SynchronousTestCase):
 class LifeTests(CoreTestCase):
     def test_it_provides_what_it_says(self) -> None:
         for interface in (IReactorCore, IReactorFromThreads, IReactorPluggableNameResolver):
+            verifyObject(interface, self.reactor)
+
+    def test_it_provides_every_interface_that_it_says(self) -> None:
+        interfaces = list(providedBy(self.reactor))
+        self.assertGreater(len(interfaces), 8)
+        for interface in interfaces:
             verifyObject(interface, self.reactor)
 
     def test_it_runs_once_time_passes(self) -> None:
@@ -144,6 +151,19 @@ class EndTests(CoreTestCase):
         self.assertEqual((ears.stopped, client.lost), (0, None))
         self.assertIsNotNone(served.lost)
         self.assertEqual((self.host.open_ports(), self.host.tcp.sockets), ([], {}))
+
+    def test_a_host_whose_reactor_was_stopped_can_be_restarted(self) -> None:
+        stopping = self.reactor.listenUDP(9, Ears())
+        self.internet.run_for(0.0)
+        stopped = stopping.stopListening()
+        self.reactor.stop()
+        self.internet.run_for(1.0)
+        assert stopped is not None
+        self.successResultOf(stopped)
+        self.assertFalse(self.reactor.running)
+        self.host.restart()
+        self.internet.run_for(1.0)
+        self.assertTrue(self.host.reactor.running)
 
     def test_a_restarted_host_has_a_new_reactor_and_free_ports(self) -> None:
         self.reactor.listenUDP(9, Ears())

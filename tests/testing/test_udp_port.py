@@ -240,3 +240,13 @@ class SimulatedUDPPortTests(SynchronousTestCase):
         port = self.near.reactor.listenUDP(9, self.protocol)
         self.assertFalse(port.getBroadcastAllowed())
         self.assertRaises(NotImplementedError, port.setBroadcastAllowed, True)
+
+    def test_a_port_that_writes_to_very_many_forgets_some(self) -> None:
+        port = self.near.reactor.listenUDP(9, self.protocol)
+        self.far.reactor.listenUDP(9, self.peer)
+        for number in range(10_001):
+            port.write(b"", (f"11.1.{number // 200}.{number % 200}", 9))
+        self.assertLess(len(port._routes), 10_000)
+        port.write(b"", ("11.0.0.2", 9))
+        self.internet.run_for(1.0)
+        self.assertEqual(len(self.peer.received), 1)

@@ -1,6 +1,7 @@
 """A simulated internet in virtual time, for this package's tests and its users'."""
 
 from twisted_p2p.testing.case import SEED_VARIABLE, SimulatedInternetMixin, for_seeds
+from twisted_p2p.testing.clock import HostClock
 from twisted_p2p.testing.gateway import Gateway
 from twisted_p2p.testing.host import SimulatedHost
 from twisted_p2p.testing.internet import INTERNET_LINK, LAN_LINK, SimulatedInternet
@@ -67,6 +68,7 @@ __all__ = [
     "FirewallTable",
     "Gateway",
     "HairpinSource",
+    "HostClock",
     "LeftOver",
     "Link",
     "LoggedPacket",

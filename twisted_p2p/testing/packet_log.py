@@ -40,9 +40,11 @@ class LoggedPacket(NamedTuple):
     length: int
     """Bytes of payload."""
     fate: str
-    """``delivered``, ``lost`` on a link, ``refused`` (no such port) or ``unreachable`` (no such
-    address); at a gateway ``filtered``, ``blocked``, ``out of ports``, ``out of
-    state`` (TCP without a SYN), ``not hairpinned`` or ``rebooting``."""
+    """``delivered``, ``refused`` (no such port), ``unreachable`` (no such address) or ``unheard``
+    (no member of the group); on a link ``lost``, ``queue full`` or ``too big``; at a host
+    ``unplugged``, ``asleep`` or ``stale source`` (an address that it had before it moved); at a
+    gateway ``filtered``, ``blocked``, ``out of ports``, ``out of state`` (TCP without a SYN),
+    ``not hairpinned`` or ``rebooting``."""
     place: str
     """The name of the host or network where that was."""
     segment: TCPSegment | None = None
