@@ -257,8 +257,10 @@ class TCPConnection:
     def _send_first_again(self) -> None:
         """Repeat the first segment that is under way."""
         offset = self.sending.unacknowledged
-        data = self.sending.peek(offset, self.segment_size)
-        flags = _ACK | _FIN if self.sending.ends_at(offset + len(data)) else _ACK
+        sent = self.sending.highest - offset
+        data = self.sending.peek(offset, min(self.segment_size, sent))
+        has_end = sent > len(data) and self.sending.ends_at(offset + len(data))
+        flags = _ACK | _FIN if has_end else _ACK
         self._timed = None
         self._emit(flags, offset, data)
 
