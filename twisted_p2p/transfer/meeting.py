@@ -89,6 +89,8 @@ async def dial(
             await conversation.finished
             return conversation
         except _BROKEN as error:
+            # A stream that was not accepted has begun nevertheless, and says so in vain.
+            conversation.finished.addErrback(lambda failure: None)
             complete = attempts.failed(conversation, error)
             if complete is not None:
                 return complete
