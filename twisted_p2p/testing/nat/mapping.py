@@ -78,7 +78,8 @@ class UDPMapping(Mapping):
         """Keep the mapping, and let the remote endpoint in."""
         if not self.is_static:
             rules = self.rules
-            expires_at = min(now + rules.timeout, self.ends_at)
+            expires_at, ends_at = now + rules.timeout, self.ends_at
+            expires_at = ends_at if ends_at < expires_at else expires_at
             passes = self._passes
             self.expires_at = passes[rules.filtering.of(remote)] = expires_at
             if len(passes) > passes.many:
