@@ -16,7 +16,11 @@ from twisted.internet.protocol import ClientFactory
 from zope.interface import implementer
 
 from twisted_p2p.testing.tcp.descriptors import Descriptor
-from twisted_p2p.testing.tcp.transports import SimulatedConnector, SimulatedPort
+from twisted_p2p.testing.tcp.transports import (
+    SimulatedConnector,
+    SimulatedPort,
+    use_clock_in_tls,
+)
 
 if TYPE_CHECKING:
     from twisted_p2p.testing.host import SimulatedHost
@@ -36,6 +40,7 @@ class SimulatedTCPReactor:
         interface: str = "",
     ) -> IListeningPort:
         """Listen; the arguments are those of Twisted's `IReactorTCP`."""
+        use_clock_in_tls(factory, self)
         listening = SimulatedPort(self._host.tcp, port, factory, backlog, interface, self)
         listening.startListening()
         return listening
@@ -49,6 +54,7 @@ class SimulatedTCPReactor:
         bindAddress: Any = None,  # noqa: N803  (as the interface has it)
     ) -> IConnector:
         """Connect; the arguments are those of Twisted's `IReactorTCP`."""
+        use_clock_in_tls(factory, self)
         connector = SimulatedConnector(
             self._host.tcp, host, port, factory, timeout, bindAddress, self
         )
@@ -64,7 +70,8 @@ class SimulatedTCPReactor:
         interface: str = "",
     ) -> IListeningPort:
         """Listen with TLS; the arguments are those of Twisted's `IReactorSSL`."""
-        return self.listenTCP(port, _in_tls(contextFactory, False, factory), backlog, interface)
+        in_tls = _in_tls(contextFactory, False, factory)
+        return self.listenTCP(port, in_tls, backlog, interface)
 
     def connectSSL(
         self,

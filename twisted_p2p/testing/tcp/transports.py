@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket as system
+import sys
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
@@ -50,3 +51,16 @@ class SimulatedClient(tcp.Client):
     def createInternetSocket(self) -> Any:
         """Return a new socket."""
         return self.connector.stack.socket(self.addressFamily)
+
+
+def use_clock_in_tls(factory: Any, clock: Any) -> None:
+    """Let a TLS factory, which may be wrapped, have its clock from a simulated reactor.
+
+    Twisted's endpoints give it none, and it would wait for the turns of the installed reactor.
+    """
+    tls: Any = sys.modules.get("twisted.protocols.tls")
+    while tls is not None and factory is not None:
+        if isinstance(factory, tls.TLSMemoryBIOFactory):
+            factory._clock = clock
+        inner = getattr(factory, "_wrappedFactory", None)
+        factory = inner or getattr(factory, "wrappedFactory", None)
