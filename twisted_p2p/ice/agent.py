@@ -33,6 +33,7 @@ from twisted_p2p.ice.events import (
     ConsentLost,
     ICEEvent,
     PathAuthenticated,
+    PathRevived,
     PathSelected,
 )
 from twisted_p2p.ice.nomination import Nomination
@@ -121,6 +122,13 @@ class ICEAgent:
             self.dropped[refusal] += 1
         elif self._selected is None:
             self._be_patient(now)
+
+    def data_heard(self, now: float) -> bool:
+        """Take note of data along a path: when no more comes, it may be the path that is dead.
+
+        Return whether `get_timer` has changed.
+        """
+        return self._selected is not None and self._consent.data_heard(now)
 
     def close(self) -> None:
         """Send nothing any more, and answer nothing."""
@@ -246,8 +254,7 @@ class ICEAgent:
         return not pair.is_authenticated and self._pacer.is_spent(pair.path.remote)
 
     def _send_consent_check(self, now: float) -> None:
-        next_check = self._consent.next_check
-        if self._selected and next_check is not None and next_check <= now:
+        if self._selected and self._consent.is_check_due(now):
             self._consent.checked(now)
             self._send_check(self._selected, now)
 
@@ -352,8 +359,8 @@ class ICEAgent:
         pair.answered_at = now
         pair.confirmed_at = max(pair.confirmed_at, check.sent_at)
         pair.round_trip_time = now - check.sent_at
-        if pair is self._selected:
-            self._consent.confirm(check.sent_at)
+        if pair is self._selected and self._consent.confirm(check.sent_at):
+            self._events.append(PathRevived(pair.path))
         if self._number_for(pair) in (None, check.nomination):
             pair.stop(PairState.SUCCEEDED)
         if self.controlling:

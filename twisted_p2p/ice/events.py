@@ -26,6 +26,13 @@ class PathSelected:
 
 
 @frozen
+class PathRevived:
+    """The selected path carries again, after it did not."""
+
+    path: DatagramPath
+
+
+@frozen
 class ConsentLost:
     """The peer has not answered on its path for 30 seconds; the agent has fallen silent."""
 
@@ -52,4 +59,4 @@ class ConnectivityFailed:
     checks: tuple[CheckedPath, ...]
 
 
-ICEEvent = PathAuthenticated | PathSelected | ConsentLost | ConnectivityFailed
+ICEEvent = PathAuthenticated | PathSelected | PathRevived | ConsentLost | ConnectivityFailed

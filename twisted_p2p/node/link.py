@@ -62,6 +62,7 @@ class PeerLink:
         self._connection: PeerConnection | None = None
         self._is_down = False
         session.owner = self
+        session.on_revived = self._path_revived
         session.when_closed(self._session_closed)
 
     @property
@@ -104,6 +105,8 @@ class PeerLink:
     def datagram_received(self, data: bytes) -> None:
         """Take a QUIC datagram that was routed here."""
         if self._connection is not None:
+            if not self._is_down:
+                self._session.data_heard()
             self._connection.datagram_received(data)
 
     # What the session tells.
@@ -122,6 +125,11 @@ class PeerLink:
         if self._connection is not None and self._connection.path != session.path:
             self._connection.path_changed(session.path)
 
+    def _path_revived(self) -> None:
+        """Let QUIC, which may be waiting for its timers, go on."""
+        if self._connection is not None:
+            self._connection.probe()
+
     def _session_closed(self) -> None:
         error = self._session.error or ConnectionDone()
         if self._connection is not None:
@@ -132,6 +140,7 @@ class PeerLink:
     def _go_down(self, reason: Failure) -> None:
         if not self._is_down:
             self._is_down = True
+            self._session.withdraw_consent()
             self._owner.link_down(self, reason)
 
     # What the connection asks and tells.

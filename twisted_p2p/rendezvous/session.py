@@ -24,6 +24,7 @@ from twisted_p2p.ice.events import (
     ConsentLost,
     ICEEvent,
     PathAuthenticated,
+    PathRevived,
     PathSelected,
 )
 from twisted_p2p.ice.filter import AddressScope, CandidateFilter, address_scope
@@ -74,6 +75,8 @@ class PeerSession:
         """Whether anything of the peer's was heard, by whatever way."""
         self.agent = agent
         self.owner: SessionOwner | None = None
+        self.on_revived: Callable[[], object] = lambda: None
+        """Called when the path carries again, after it did not."""
         self.error: P2PError | None = None
         """Why there is no path, or no longer, once the session has failed."""
         self._send = send
@@ -128,6 +131,15 @@ class PeerSession:
         self._driver.datagram_received(data, path)
         # At once: the peer waits for this answer, and its first one starts the connection.
         self._driver.pump()
+
+    def data_heard(self) -> None:
+        """Take note that data of the peer came, whatever it is."""
+        if self.agent.data_heard(self.now):
+            self.pump()
+
+    def withdraw_consent(self) -> None:
+        """Answer no check any more; the path stays for what is still to be said along it."""
+        self.agent.close()
 
     @property
     def datagram_path(self) -> DatagramPath | None:
@@ -205,6 +217,8 @@ class PeerSession:
             case PathSelected():
                 if self.owner is not None:
                     self.owner.path_changed(self)
+            case PathRevived():
+                self.on_revived()
             case ConsentLost():
                 self.fail(ConnectionVanished())
             case ConnectivityFailed(checks):
