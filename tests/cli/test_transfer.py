@@ -270,11 +270,10 @@ class UsageTests(TransferTestCase):
         self.assert_sentence(outcome, says)
 
     async def test_what_is_not_understood_is_answered_with_a_sentence(self) -> None:
-        (self.sent / "link").symlink_to("/nowhere")
         os.mkfifo(self.sent / "pipe")
         fill(self.sent, {"back\\slash": b"", "file": b""})
         peer = str(IdentityKey.generate().peer_id)
-        ticket = peer + "a" * 16
+        ticket, own = peer + "a" * 16, await self.peer_id_of("a")
         await gatherResults(
             [
                 Deferred.fromCoroutine(one)
@@ -290,6 +289,16 @@ class UsageTests(TransferTestCase):
                     ),
                     self.fails("receive", ticket[:-1], says="68 characters"),
                     self.fails("receive", ticket, "--allow", peer, says="leave --allow out"),
+                    self.fails(
+                        *("send", str(self.sent / "file"), "--to", own),
+                        says="--identity",
+                        status=ExitStatus.PEER_REFUSED,
+                    ),
+                    self.fails(
+                        *("receive", own + "a" * 16),
+                        says="--identity",
+                        status=ExitStatus.PEER_REFUSED,
+                    ),
                     self.fails("receive", "--allow", "x", says="52 characters"),
                     self.fails("receive", "--into", str(self.sent / "file"), says="is a file"),
                 )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING
 
 from attrs import evolve
-from rich.console import Console
-from rich.file_proxy import FileProxy
-from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TextColumn
-from rich.progress import Progress as Bar
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from ..transfer.progress import Progress
 from .reporting import Reporter
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 _INTERVAL = 0.5
 """Seconds between two events, and between two looks of the bar."""
@@ -50,11 +49,10 @@ class Display:
         self._loop = LoopingCall(self._show)
         self._loop.clock = clock
         if not reporter.as_json and reporter.stderr.isatty():
-            console = Console(file=reporter.stderr)
-            self._bar = _bar(console)
-            # What is said goes above the bar.
-            proxy: Any = FileProxy(console, reporter.stderr)
-            self.reporter = evolve(reporter, stderr=proxy)
+            from .progress_bar import above, progress_bar  # noqa: PLC0415 (a tenth of a second)
+
+            self._bar = progress_bar(reporter.stderr)
+            self.reporter = evolve(reporter, stderr=above(self._bar, reporter.stderr))
 
     def start(self) -> None:
         """Begin to show it; harmless when that has begun."""
@@ -100,18 +98,3 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _bar(console: Console) -> Bar:
-    bar = Bar(
-        TaskProgressColumn(),
-        BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[words]}"),
-        console=console,
-        auto_refresh=False,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    bar.add_task("", total=None, words="")
-    return bar
