@@ -77,6 +77,16 @@ class BlacklistTests(SynchronousTestCase):
         self.assertIsNone(nat.inbound(OTHER_HOST, INSIDE.port, 60.9))
         self.assertEqual(nat.inbound(OTHER_HOST, INSIDE.port, 61.0), INSIDE)
 
+    def test_a_mapping_with_an_end_shuts_out_after_it(self) -> None:
+        nat = table(BLACKLISTING)
+        nat.outbound(INSIDE, REMOTE, 0.0)
+        nat.inbound(REMOTE, INSIDE.port, 120.0)
+        nat.outbound(INSIDE, REMOTE, 121.0)
+        self.assertIsNone(nat.inbound(SAME_HOST, INSIDE.port, 122.0))
+        self.assertIsNone(nat.inbound(REMOTE, INSIDE.port, 181.0))
+        nat.outbound(INSIDE, REMOTE, 182.0)
+        self.assertEqual(nat.inbound(REMOTE, INSIDE.port, 182.0), INSIDE)
+
     def test_the_whole_address_is_shut_out_and_no_other(self) -> None:
         nat = table(BLACKLISTING)
         nat.outbound(INSIDE, REMOTE, 0.0)
