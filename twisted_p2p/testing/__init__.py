@@ -42,6 +42,7 @@ from twisted_p2p.testing.router import FakeInternetGateway
 from twisted_p2p.testing.servers import SimulatedTracker
 from twisted_p2p.testing.shutdown import LeftOver, leftovers, shut_down
 from twisted_p2p.testing.stun_server import FakeSTUNServer
+from twisted_p2p.testing.tcp.settings import TCPSettings
 from twisted_p2p.testing.traffic import Tally, Traffic, TrafficTable
 
 __all__ = [
@@ -87,6 +88,7 @@ __all__ = [
     "SimulatedTracker",
     "StaticMapping",
     "TCPBehaviour",
+    "TCPSettings",
     "Tally",
     "Traffic",
     "TrafficTable",

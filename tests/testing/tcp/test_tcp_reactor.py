@@ -442,6 +442,16 @@ class ProgramTests(TCPTestCase):
         self.internet.run_for(1)
         self.assertEqual(server.built[0].data, b"secret")
 
+    def test_start_tls(self) -> None:
+        client, server = self.connected()
+        key = KeyPair.generate(kind=crypto.TYPE_RSA, size=2_048)
+        server.transport.startTLS(key.selfSignedCert(1, CN="b.example").options())
+        client.transport.startTLS(CertificateOptions())
+        client.transport.write(b"secret")
+        server.transport.write(b"answer")
+        self.internet.run_for(1)
+        self.assertEqual((server.data, client.data), (b"secret", b"answer"))
+
     def test_what_has_no_simulated_socket_is_not_watched(self) -> None:
         with self.assertRaises(NotImplementedError):
             self.a.reactor.addReader(FileDescriptor(self.a.reactor))

@@ -7,7 +7,7 @@ from errno import ECONNREFUSED, ECONNRESET, ETIMEDOUT
 from twisted_p2p.testing.tcp.congestion import CongestionControl
 from twisted_p2p.testing.tcp.receive_buffer import ReceiveBuffer
 from twisted_p2p.testing.tcp.retransmission import RetransmissionTimeout
-from twisted_p2p.testing.tcp.segment import TCPFlags, TCPSegment
+from twisted_p2p.testing.tcp.segment import SEQUENCE_NUMBERS, TCPFlags, TCPSegment, nearest_offset
 from twisted_p2p.testing.tcp.send_queue import SendQueue
 from twisted_p2p.testing.tcp.settings import TCPSettings
 from twisted_p2p.testing.tcp.state import (
@@ -23,7 +23,6 @@ DEFAULT_SEGMENT_SIZE = 1_460
 """What fits into an Ethernet frame, with 40 bytes of headers."""
 
 _SYN, _ACK, _FIN, _RST = TCPFlags.SYN, TCPFlags.ACK, TCPFlags.FIN, TCPFlags.RST
-_NUMBERS = 2**32
 _LINUX_SETTINGS = TCPSettings()
 
 
@@ -172,12 +171,8 @@ class TCPConnection:
 
     def get_timer(self) -> float | None:
         """Return when `handle_timer` wants to be called."""
-        deadlines = [
-            deadline
-            for deadline in (self._retransmit_at, self._acknowledge_at, self._forget_at)
-            if deadline is not None
-        ]
-        return min(deadlines, default=None)
+        deadlines = (self._retransmit_at, self._acknowledge_at, self._forget_at)
+        return min((each for each in deadlines if each is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
@@ -202,18 +197,18 @@ class TCPConnection:
     # Sending
 
     def _emit(self, flags: TCPFlags, offset: int, data: bytes = b"") -> None:
-        acknowledgement = window = 0
+        acknowledgement = 0
         if self._peer_initial_sequence is not None:
             flags |= _ACK
             expected = self._expected
-            acknowledgement = (self._peer_initial_sequence + expected) % _NUMBERS
+            acknowledgement = (self._peer_initial_sequence + expected) % SEQUENCE_NUMBERS
             self._acknowledged = expected
             self._owes_acknowledgement = False
             self._acknowledge_at = None
         self._own_edge = self._edge_to_announce()
         window = max(0, self._own_edge - self._expected)
         size = self.segment_size if _SYN in flags else 0
-        sequence = (self._initial_sequence + offset) % _NUMBERS
+        sequence = (self._initial_sequence + offset) % SEQUENCE_NUMBERS
         self._outgoing.append((TCPSegment(flags, sequence, acknowledgement, window, size), data))
 
     def _send_syn(self, now: float) -> None:
@@ -310,7 +305,7 @@ class TCPConnection:
 
     def _peers_offset(self, number: int) -> int:
         assert self._peer_initial_sequence is not None
-        return _nearest_offset(number - self._peer_initial_sequence, self._expected)
+        return nearest_offset(number - self._peer_initial_sequence, self._expected)
 
     def _take_syn(self, segment: TCPSegment) -> None:
         self._peer_initial_sequence = segment.sequence
@@ -320,7 +315,7 @@ class TCPConnection:
 
     def _receive_first(self, segment: TCPSegment, now: float) -> None:
         """Take a segment in SYN_SENT (3.10.7.3)."""
-        offset = _nearest_offset(segment.acknowledgement - self._initial_sequence, 1)
+        offset = nearest_offset(segment.acknowledgement - self._initial_sequence, 1)
         if _ACK in segment.flags and offset != 1:
             if _RST not in segment.flags:
                 self._emit(_RST, offset)
@@ -363,7 +358,7 @@ class TCPConnection:
                 self._become_established(now)
 
     def _own_offset(self, segment: TCPSegment) -> int:
-        return _nearest_offset(
+        return nearest_offset(
             segment.acknowledgement - self._initial_sequence, self.sending.unacknowledged
         )
 
@@ -386,8 +381,13 @@ class TCPConnection:
         is_same_window = self._take_window(segment, offset)
         if up_to > sending.unacknowledged:
             self._note_arrival(up_to, now)
-        elif sending.in_flight and is_same_window and not data and _FIN not in segment.flags:
-            self._note_duplicate(up_to)
+        elif (
+            sending.in_flight
+            and is_same_window
+            and not (data or _FIN in segment.flags)
+            and self._congestion.duplicated(up_to, sending.in_flight, sending.highest)
+        ):
+            self._send_first_again()
         return self.state is not TCPState.CLOSED
 
     def _take_window(self, segment: TCPSegment, offset: int) -> bool:
@@ -414,11 +414,6 @@ class TCPConnection:
             self._send_first_again()
         if self.sending.is_finished:
             self._enter(AFTER_OWN_FIN_ARRIVED.get(self.state, self.state), now)
-
-    def _note_duplicate(self, up_to: int) -> None:
-        sending = self.sending
-        if self._congestion.duplicated(up_to, sending.in_flight, sending.highest):
-            self._send_first_again()
 
     def _take_data(self, offset: int, data: bytes, now: float) -> None:
         if self.state not in RECEIVING:
@@ -452,8 +447,3 @@ class TCPConnection:
     def _become_closed(self) -> None:
         self.state = TCPState.CLOSED
         self._retransmit_at = self._acknowledge_at = self._forget_at = None
-
-
-def _nearest_offset(difference: int, near: int) -> int:
-    """Return the offset that is ``difference`` modulo 2**32 and nearest to another offset."""
-    return near + (difference - near + _NUMBERS // 2) % _NUMBERS - _NUMBERS // 2

@@ -6,6 +6,9 @@ from enum import Flag, auto
 
 from attrs import frozen
 
+SEQUENCE_NUMBERS = 2**32
+"""How many numbers there are, before they begin anew."""
+
 
 class TCPFlags(Flag):
     """The control bits of a segment."""
@@ -42,4 +45,10 @@ def refusal(segment: TCPSegment, length: int) -> TCPSegment | None:
     if TCPFlags.ACK in flags:
         return TCPSegment(TCPFlags.RST, segment.acknowledgement)
     after = segment.sequence + length + (TCPFlags.SYN in flags) + (TCPFlags.FIN in flags)
-    return TCPSegment(TCPFlags.RST | TCPFlags.ACK, 0, after % 2**32)
+    return TCPSegment(TCPFlags.RST | TCPFlags.ACK, 0, after % SEQUENCE_NUMBERS)
+
+
+def nearest_offset(difference: int, near: int) -> int:
+    """Return the offset that is a difference of numbers, and nearest to another offset."""
+    half = SEQUENCE_NUMBERS // 2
+    return near + (difference - near + half) % SEQUENCE_NUMBERS - half

@@ -12,8 +12,25 @@ if TYPE_CHECKING:
     from twisted_p2p.testing.tcp.stack import TCPStack
 
 
+class _ClockedTLS:
+    """Lets TLS that starts on a connection have its clock from the simulated reactor."""
+
+    def startTLS(self, ctx: Any, normal: bool = True) -> None:
+        """Begin to speak TLS."""
+        transport: Any = super()
+        transport.startTLS(ctx, normal)
+        connection: Any = self
+        connection.protocol._aggregator._clock = connection.reactor
+
+
+class SimulatedServer(_ClockedTLS, tcp.Server):
+    """The transport of a connection that was accepted here."""
+
+
 class SimulatedPort(tcp.Port):
     """What `listenTCP` of a simulated reactor returns."""
+
+    transport = SimulatedServer
 
     def __init__(self, stack: TCPStack, *arguments: Any) -> None:
         self._stack = stack
@@ -43,7 +60,7 @@ class SimulatedConnector(tcp.Connector):
         return transport
 
 
-class SimulatedClient(tcp.Client):
+class SimulatedClient(_ClockedTLS, tcp.Client):
     """The transport of a connection that began here."""
 
     connector: SimulatedConnector
