@@ -349,6 +349,16 @@ class FailingTests(RequestTestCase):
             node.do(node.machine.close)
             self.assertEqual(str(self.failed(node, number)), "This node is stopping.")
 
+    def test_a_refusal_after_the_goodbye_does_not_bring_the_node_back(self) -> None:
+        self.world.is_tracker_up = False
+        self.alice.do(self.alice.machine.close)
+        self.alice.do(self.alice.machine.introduce, self.bob.peer_id, b"box")
+        self.world.reply(self.alice, Failure(INTRODUCE, ErrorCode(STALE_TOKEN)))
+        self.assertIs(self.alice.state, State.LEAVING)
+        self.world.run(2)
+        self.assertEqual(self.alice.told(NodeLeft), [NodeLeft()])
+        self.assertIs(self.alice.state, State.CLOSED)
+
     def test_a_request_after_the_end_fails_at_once(self) -> None:
         self.alice.do(self.alice.machine.close)
         self.world.run(1)

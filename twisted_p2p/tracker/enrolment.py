@@ -154,6 +154,8 @@ class Enrolment:
 
     def forgotten(self, silence: float, now: float) -> None:
         """Register anew with a tracker that does not take the token; prove the address first."""
+        if self.state in (State.LEAVING, State.CLOSED):
+            return
         self._standing.lose()
         self._turn = self._wait_for_turn(silence)
         self._register(now, because=TrackerUnreachable("The tracker has forgotten this node."))
