@@ -93,15 +93,18 @@ class MatrixTests(SynchronousTestCase):
             assert isinstance(error, NoPath)
             self.assertTrue(5 < world.now - began < 15, world.now - began)
             self.assertEqual(service.built, [])
-            self.check_why(error.why, world, left, right)
+            self.check_why(error.why, world, left, right, may_be_lost=link.loss > 0)
 
-    def check_why(self, why: Any, world: World, left: P2PNode, right: P2PNode) -> None:
+    def check_why(
+        self, why: Any, world: World, left: P2PNode, right: P2PNode, *, may_be_lost: bool
+    ) -> None:
         ours, theirs = why["ours"], why["theirs"]
         for side, node in ((ours, left), (theirs, right)):
             seen_at = {address.rpartition(":")[0] for address in side["seen_at"]}
             self.assertEqual(seen_at, {world.seen_at[node]})
             told = {address.rpartition(":")[0] for address in side["told"]}
-            self.assertEqual(told, {world.hosts[node].addresses[0], world.seen_at[node]})
+            if not (may_be_lost and side is theirs):  # the answer is handed over once
+                self.assertEqual(told, {world.hosts[node].addresses[0], world.seen_at[node]})
         remote_hosts = {one["remote"].rpartition(":")[0] for one in ours["tried"]}
         self.assertEqual(remote_hosts, {world.seen_at[right]})
         for one in ours["tried"]:
