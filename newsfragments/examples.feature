@@ -1,0 +1,1 @@
+``examples/`` has short programs that each run as they are: a chat, a file offer, AMP and ``LineReceiver`` over peers, a web server fetched by key, a Conch shell, a ``ClientService`` that follows a peer, bare datagrams, a tracker with a policy, and test suites.
