@@ -21,6 +21,7 @@ from twisted_p2p.stun.message import MessageClass, decode_message
 from twisted_p2p.testing import SimulatedHost
 from twisted_p2p.testing.servers import SimulatedTracker
 from twisted_p2p.tracker.messages import Indication, Response, read_indication, read_response
+from twisted_p2p.tracker.tracker import Tracker
 
 Word = Indication | Response
 """What a tracker says."""
@@ -42,21 +43,40 @@ class LyingTracker(SimulatedTracker):
     lie: Lie = staticmethod(the_truth)
 
     def __init__(self, host: SimulatedHost, **options: Any) -> None:
-        super().__init__(host, **options)
+        self.make_tracker = self._make_liar
         self.words: list[tuple[Word, DatagramPath]] = []
         """What an honest tracker would have said."""
+        super().__init__(host, **options)
 
     def say(self, word: Word, path: DatagramPath) -> None:
         """Say something unasked."""
-        super()._send(word.encode(self.host.random.randbytes(12)), path)
+        self._liar.say(word.encode(self.host.random.randbytes(12)), path)
 
-    def _send(self, data: bytes, path: DatagramPath) -> None:
+    def _make_liar(self, reactor: Any, **options: Any) -> Tracker:
+        self._liar = _Liar(reactor, **options)
+        self._liar.invent = self._invent
+        return self._liar
+
+    def _invent(self, data: bytes, path: DatagramPath) -> Iterable[tuple[bytes, DatagramPath]]:
         message = decode_message(data)
         is_indication = message.message_class is MessageClass.INDICATION
         word = read_indication(message) if is_indication else read_response(message)
         self.words.append((word, path))
         for said, to in self.lie(word, path):
-            super()._send(said.encode(message.transaction_id), to)
+            yield said.encode(message.transaction_id), to
+
+
+class _Liar(Tracker):
+    """Says what `invent` makes of each of its messages."""
+
+    invent: Callable[[bytes, DatagramPath], Iterable[tuple[bytes, DatagramPath]]]
+
+    def say(self, data: bytes, path: DatagramPath) -> None:
+        super()._send(data, path)
+
+    def _send(self, data: bytes, path: DatagramPath) -> None:
+        for said, to in self.invent(data, path):
+            self.say(said, to)
 
 
 class StolenIdentity(IdentityKey):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
@@ -22,6 +22,9 @@ class SimulatedTracker:
 
     Nodes reach it by UDP, and over TCP streams as well.
     """
+
+    make_tracker: Callable[..., Tracker] = Tracker
+    """Makes what serves, given the arguments of `Tracker`."""
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class SimulatedTracker:
 
     def _start(self) -> None:
         reactor = self.host.reactor
-        self._tracker = Tracker(
+        self._tracker = self.make_tracker(
             reactor,
             limits=self._limits,
             public_hosts=self._public_hosts,
