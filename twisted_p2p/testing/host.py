@@ -65,6 +65,7 @@ class SimulatedHost:
         self.schedule = HostSchedule(network.schedule)
         """Where the host's system puts what is to happen here."""
         self.clock = HostClock(network.schedule)
+        """Its wall clock and its monotonic one."""
         self.tcp = TCPStack(self, random(f"TCP of {name}"))
         """Its `TCPSettings` may be replaced."""
         self.tcp_descriptors = DescriptorTurns(self.tcp, self.schedule)
