@@ -153,8 +153,8 @@ class RebindingTests(SynchronousTestCase):
     """Promise 30: a NAT that forgets every 5 seconds while much is under way."""
 
     def transfer(self, *, sender_moves: bool, seed: int, size: int) -> list[float]:
-        """Move so many bytes over 1 MB/s, and return how long nothing came, when nothing came."""
-        narrow = Link(delay=0.02, rate=1_000_000.0, queue=64_000)
+        """Move so many bytes over 300 kB/s, and return how long nothing came, when nothing came."""
+        narrow = Link(delay=0.02, rate=300_000.0, queue=64_000)
         payload = bytes(size)
         with World(seed=seed, link=narrow) as world:
             moving = world.add_node(PORT_RESTRICTED)
@@ -176,9 +176,9 @@ class RebindingTests(SynchronousTestCase):
 
     def test_a_transfer_goes_on_from_the_new_port(self) -> None:
         stalls: list[float] = []
-        for seed in range(1, 3):
+        for seed in range(1, 2 + SEEDS // 10):
             for sender_moves in (True, False):
-                stalls += self.transfer(sender_moves=sender_moves, seed=seed, size=10_000_000)
+                stalls += self.transfer(sender_moves=sender_moves, seed=seed, size=5_000_000)
         stalls.sort()
-        self.assertGreater(len(stalls), 4)
+        self.assertGreater(len(stalls), 2)
         self.assertLess(stalls[int(0.95 * len(stalls))], 3.0, stalls)

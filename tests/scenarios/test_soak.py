@@ -14,4 +14,4 @@ class SoakTests(SynchronousTestCase):
         self.assertEqual(soak.complaints, [], f"seed {soak.world.net.seed}")
         self.assertEqual(len(soak.restarts), 2)
         for what in ("conversations", "crashes", "leaves", "moves"):
-            self.assertGreater(soak.counts[what], 5, what)
+            self.assertGreater(soak.counts[what], 2, what)
