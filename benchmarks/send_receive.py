@@ -26,13 +26,15 @@ from tracker_flood import start_tracker
 
 
 def start(folder: Path, tracker: str, name: str, *words: str) -> subprocess.Popen[str]:
+    """Start a command; its events go into a file."""
+    complaints = (folder / f"{name}.events").open("w")
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "twisted_p2p.cli", "--json", "--no-lan"),
             *("--identity", str(folder / "keys" / f"{name}.pem"), "--tracker", tracker, *words),
         ],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=complaints,
         text=True,
     )
 
@@ -40,12 +42,10 @@ def start(folder: Path, tracker: str, name: str, *words: str) -> subprocess.Pope
 def end(process: subprocess.Popen[str]) -> tuple[dict[str, Any], float, float]:
     """Return the result, the greatest resident memory in MB and the processor time in seconds."""
     assert process.stdout is not None
-    assert process.stderr is not None
     lines = process.stdout.read().splitlines()
-    complaints = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        sys.exit(complaints)
+        sys.exit(f"{process.args} ended with {status}")
     result: dict[str, Any] = json.loads(lines[-1])
     return result, usage.ru_maxrss / 1e3, usage.ru_utime + usage.ru_stime
 
@@ -77,7 +77,6 @@ def main() -> None:
             ticket = json.loads(sender.stdout.readline())["ticket"]
             into = str(folder / "received")
             receiver = start(folder, where, "receiver", "receive", ticket, "--into", into)
-            # The receiver's pipes are the first to fill: nobody waits for the other one.
             outcomes = [end(receiver), end(sender)]
     finally:
         tracker.terminate()
