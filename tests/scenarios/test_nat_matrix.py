@@ -69,7 +69,9 @@ class MatrixTests(SynchronousTestCase):
             self.assertEqual((there.peer_id, here.peer_id), (right.peer_id, left.peer_id))
             # A public peer's answer to a probe needs no hole either, but finding it did.
             kind = "punched" if left_nat or right_nat else "direct"
-            self.assertEqual((there.path.kind, here.path.kind), (kind, kind))
+            # What tells that nothing was translated may have been lost.
+            kinds = {kind, "punched"} if link.loss else {kind}
+            self.assertLessEqual({there.path.kind, here.path.kind}, kinds)
             self.assertEqual(there.path.remote.host, world.seen_at[right])
             self.assertEqual(here.path.remote.host, world.seen_at[left])
 
