@@ -252,6 +252,14 @@ class FailureTests(TransferTestCase):
         self.assertIn("p2p receive --allow", sent.event("error")["message"])
         self.assertFalse(self.into.exists())
 
+    async def test_waiting_has_an_end_when_the_user_says_so(self) -> None:
+        fill(self.sent, {"notes": b"yours"})
+        nobody = str(IdentityKey.generate().peer_id)
+        words = (str(self.sent / "notes"), "--to", nobody, "--wait", "0.1")
+        sent = await self.start_sending(*words).ended
+        self.assertEqual(sent.status, ExitStatus.PEER_OFFLINE)
+        self.assertEqual(sent.event("waiting")["code"], "peer_offline")
+
     async def test_a_sender_that_sends_nothing(self) -> None:
         listening = self.start(
             "--json", "--tracker", self.tracker, "listen", "x", name="sender", stdin=None

@@ -326,6 +326,15 @@ class FailureTests(TransferTestCase):
         self.assertIn("run the same command again", str(transfer.error(transfer.receiver)))
         self.assertEqual(len(list(self.into.glob("a.p2p-*.part"))), 1)
 
+    def test_the_folder_cannot_be_made_and_its_name_stays_here(self) -> None:
+        fill(self.sent, {"a": b"yours"})
+        fill(self.into, {"private": b""})
+        transfer = Transfer(self.sent, self.into / "private")
+        transfer.run()
+        self.assert_failed(transfer, Reason.UNWRITABLE, Reason.UNWRITABLE)
+        self.assertIn(str(self.into / "private"), str(transfer.error(transfer.receiver)))
+        self.assertNotIn("private", str(transfer.error(transfer.sender)))
+
     def test_the_offer_is_refused(self) -> None:
         fill(self.sent, {"a": b"yours"})
         transfer = Transfer(self.sent, self.into, approve=approve_none)

@@ -55,14 +55,14 @@ class Transfer:
         self._display = Display(reporter, self.progress, reactor)
         self.reporter = self._display.reporter
         self._started: float | None = None
-        self._last_word: str | None = None
+        self._said: set[str] = set()
 
     def follow(self, conversation: C, opened: Literal["connected", "accepted"]) -> C:
         """Say what becomes of a conversation once both sides want it."""
 
         def agreed() -> None:
             peer = conversation.peer
-            self._last_word = None
+            self._said.clear()
             announce(self.reporter, self._node, peer, opened)
             if self._started is None:
                 self._started = self._reactor.seconds()
@@ -85,9 +85,9 @@ class Transfer:
     def told(self, error: Exception) -> None:
         """Say why it does not go on at the moment, each reason once."""
         words = str(error)
-        if words == self._last_word:
+        if words in self._said:
             return
-        self._last_word = words
+        self._said.add(words)
         code = error.code if isinstance(error, P2PError) else "stream_lost"
         event = "waiting" if self._started is None else "interrupted"
         self.reporter.event(f"{event}: {words}", event, code=code, message=words)

@@ -264,7 +264,7 @@ class Conversation(Protocol):
             await self.converse()
         except TransferFailed as error:
             if not error.told:
-                self.send(Failed(error.reason, error.name))
+                self.send(Failed(error.reason, error.name_for_peer))
             await self._part()
             raise
         except P2PError:

@@ -91,12 +91,20 @@ class TransferFailed(P2PError):
 
     code = "transfer_failed"
 
-    def __init__(self, reason: Reason, name: str = "", *, told: bool = False) -> None:
-        """Say why: ``told`` if the peer noticed it, and not this side."""
+    def __init__(
+        self, reason: Reason, name: str = "", *, told: bool = False, is_ours: bool = False
+    ) -> None:
+        """Say why.
+
+        :param name: of the file or folder that is concerned.
+        :param told: whether the peer noticed it, and not this side.
+        :param is_ours: whether the name is of this machine alone, and not for the peer.
+        """
         sentences = _THEIRS if told else _OURS
         super().__init__(sentences[reason].format(name=displayed(name) or "A file"))
         self.reason = reason
         self.name = name
+        self.name_for_peer = "" if is_ours else name
         self.told = told
         self.why: dict[str, object] = {
             "reason": reason.name.lower(),

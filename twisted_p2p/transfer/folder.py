@@ -38,7 +38,8 @@ class TargetFolder:
             place.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(place, _FOLDER & ~os.O_NOFOLLOW)
         except OSError as error:
-            raise failure_to_write(error, place.name) from error
+            reason = failure_to_write(error, "").reason
+            raise TransferFailed(reason, str(place), is_ours=True) from error
 
     def close(self) -> None:
         """Let go of the folder."""
