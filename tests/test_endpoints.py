@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,7 +11,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from twisted_p2p.endpoints import PeerClientEndpoint, PeerServerEndpoint
-from twisted_p2p.errors import InvalidPeerID
+from twisted_p2p.errors import InvalidPeerID, PeerOffline
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.interfaces import IPeerNode
 
@@ -54,6 +55,20 @@ class EndpointTests(SynchronousTestCase):
     def test_a_client_endpoint_is_of_a_peer(self) -> None:
         for text in ("", "nobody", PEER.upper(), f"{PEER} "):
             self.assertRaises(InvalidPeerID, PeerClientEndpoint, self.node, text, "echo")
+
+    def test_an_attempt_that_is_cancelled_fails_as_those_of_other_endpoints(self) -> None:
+        for cause in (ConnectingCancelledError, CancelledError):
+            self.patch(self.node, "connect", lambda *_: Deferred())
+            connecting = PeerClientEndpoint(self.node, PEER, "echo").connect(FACTORY)
+            connecting.cancel()
+            error = self.failureResultOf(connecting, cause).value
+            self.assertEqual((error.address.peer_id, error.address.service), (PEER, "echo"))
+            self.assertIsNone(error.address.path)
+
+    def test_another_failure_of_an_attempt_stays_what_it_is(self) -> None:
+        self.patch(self.node, "connect", lambda *_: fail(PeerOffline()))
+        endpoint = PeerClientEndpoint(self.node, PEER, "echo")
+        self.failureResultOf(endpoint.connect(FACTORY), PeerOffline)
 
     def test_a_server_endpoint_listens_for_its_service(self) -> None:
         for allow in (None, {PEER}):

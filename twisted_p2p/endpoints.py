@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import (
     IListeningPort,
     IProtocol,
@@ -13,10 +14,16 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .addresses import PeerAddress
 from .identity.peer_id import PeerID
 from .interfaces import IPeerNode
+
+
+class ConnectionCancelled(ConnectingCancelledError, CancelledError):
+    """The attempt to connect was cancelled, in the words of endpoints and of Deferreds."""
 
 
 @implementer(IStreamClientEndpoint)
@@ -36,7 +43,13 @@ class PeerClientEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Open a stream; see `IPeerNode.connect` for when it fires and how it fails."""
-        return self.node.connect(self.peer_id, self.service, protocolFactory)
+        connecting = self.node.connect(self.peer_id, self.service, protocolFactory)
+        return connecting.addErrback(self._failed)
+
+    def _failed(self, reason: Failure) -> Failure:
+        if reason.check(CancelledError) is None:
+            return reason
+        return Failure(ConnectionCancelled(PeerAddress(self.peer_id, self.service, lambda: None)))
 
 
 @implementer(IStreamServerEndpoint)

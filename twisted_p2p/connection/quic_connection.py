@@ -255,6 +255,7 @@ class PeerConnection:
         self._factories[stream] = opening.factory
         self._openings[stream.stream_id] = opening
         opening.stream, opening.protocol = stream, protocol
+        stream.is_answered = False
         stream.start(protocol)
         self._schedule_flush()
 
@@ -360,8 +361,10 @@ class PeerConnection:
 
     def _stream_accepted(self, event: StreamAccepted) -> None:
         if (opening := self._openings.pop(event.stream_id, None)) is not None:
+            assert opening.stream is not None
             assert opening.protocol is not None
             opening.result.callback(opening.protocol)
+            opening.stream.accepted()
 
     def _stream_data_received(self, event: StreamDataReceived) -> None:
         if (stream := self._streams.get(event.stream_id)) is not None:

@@ -16,11 +16,13 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
+    ILoggingContext,
     IPushProducer,
     ITCPTransport,
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.log import callWithContext
 from zope.interface import implementer
 
 from twisted_p2p.addresses import Path, PeerAddress
@@ -29,6 +31,9 @@ from twisted_p2p.interfaces import IPathObserver
 
 BUFFER_SIZE = 64 * 1024
 """Bytes waiting here, beside those in the QUIC library, above which a producer is paused."""
+
+PULLS_PER_TURN = 16
+"""How often a pull producer is asked before others have their turn, were it for single bytes."""
 
 
 class StreamCarrier(Protocol):
@@ -45,7 +50,7 @@ class StreamCarrier(Protocol):
         """Take it that the stream has told its protocol that it is lost."""
 
 
-@implementer(ITCPTransport, IConsumer, IPushProducer)
+@implementer(ITCPTransport, IConsumer, IPushProducer, ILoggingContext)
 class PeerStream:
     """One stream of a connection to a peer.
 
@@ -61,6 +66,8 @@ class PeerStream:
         self.connected = True
         self.disconnected = False
         self.disconnecting = False
+        self.is_answered = True
+        """Whether it is known that the peer takes the stream, which it does when it opened it."""
         self._carrier = carrier
         self._host = host
         self._peer = peer
@@ -106,7 +113,10 @@ class PeerStream:
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Send several pieces of data in a row."""
-        self.write(b"".join(data))
+        pieces = list(data)
+        if not all(isinstance(piece, bytes) for piece in pieces):
+            raise TypeError("Data must be bytes")
+        self.write(b"".join(pieces))
 
     def loseConnection(self) -> None:
         """Lose the connection once all data are with the peer and no producer is registered.
@@ -153,6 +163,11 @@ class PeerStream:
         self._producer = None
         self._carrier.schedule(self)
 
+    def stopConsuming(self) -> None:
+        """Lose the connection for want of a producer that has ended before its time."""
+        self.unregisterProducer()
+        self.loseConnection()
+
     def pauseProducing(self) -> None:
         """Receive nothing for now; the peer soon cannot send any more, on this stream alone."""
         self._reading = False
@@ -181,6 +196,13 @@ class PeerStream:
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Do nothing; here for protocols that ask it of every transport."""
 
+    def logPrefix(self) -> str:
+        """Return the protocol's own prefix, the service, and the beginning of the peer's ID."""
+        protocol = self._protocol
+        named = ILoggingContext(protocol, None)
+        prefix = type(protocol).__name__ if named is None else named.logPrefix()
+        return f"{prefix},{self._peer.service},{self._peer.peer_id[:8]}"
+
     # What the connection calls.
 
     def start(self, protocol: Any) -> bool:
@@ -204,6 +226,11 @@ class PeerStream:
     def delivered(self) -> None:
         """Take it that the peer has everything that was sent, up to the end."""
         self._delivered = True
+        self._finish_if_over()
+
+    def accepted(self) -> None:
+        """Take it that the peer has accepted the stream."""
+        self.is_answered = True
         self._finish_if_over()
 
     def reset_arrived(self) -> None:
@@ -245,7 +272,10 @@ class PeerStream:
         """Tell the protocol what has arrived, and hand on what it has written."""
         if self._aborting:
             self.lose(failure_of(ConnectionAborted()))
-            return
+        else:
+            callWithContext({"system": self.logPrefix()}, self._flush)
+
+    def _flush(self) -> None:
         with self._guard():
             self._read()
             if self.connected:
@@ -293,6 +323,7 @@ class PeerStream:
             self.lose(self._carrier_lost)
 
     def _write(self) -> None:
+        pulls = 0
         while self._hand_on() and not self._write_ended:
             producer = self._producer
             if producer is None:
@@ -301,6 +332,10 @@ class PeerStream:
                 return
             if self._streaming and not self._producer_paused:
                 return
+            if pulls == PULLS_PER_TURN:
+                self._carrier.schedule(self)
+                return
+            pulls += 1
             self._producer_paused = False
             producer.resumeProducing()
             if not self._outgoing:
@@ -333,7 +368,8 @@ class PeerStream:
                 protocol.writeConnectionLost()
 
     def _finish_if_over(self) -> None:
-        if self._delivered and (self.disconnecting or self._read_ended):
+        is_over = self.disconnecting or self._read_ended
+        if self._delivered and self.is_answered and is_over:
             self.lose(failure_of(ConnectionDone()))
 
     def _drop_outgoing(self) -> None:
