@@ -144,9 +144,14 @@ class LazyThreads:
         """Return the names of the functions that wait."""
         return [function.__name__ for _, function, _ in self.waiting]
 
-    def run(self) -> None:
+    def run(self, name: str | None = None) -> None:
+        """Run what waits, all of it or the functions of this name."""
         waiting, self.waiting = self.waiting, []
-        for deferred, function, arguments in waiting:
+        for item in waiting:
+            deferred, function, arguments = item
+            if name not in (None, function.__name__):
+                self.waiting.append(item)
+                continue
             try:
                 result = function(*arguments)
             except Exception:

@@ -326,6 +326,41 @@ class FailureTests(TransferTestCase):
         self.assertIn("run the same command again", str(transfer.error(transfer.receiver)))
         self.assertEqual(len(list(self.into.glob("a.p2p-*.part"))), 1)
 
+    def hold_back(self) -> tuple[Transfer, LazyThreads]:
+        """Return a transfer whose receiver has so much waiting that it holds the sender back."""
+        fill(self.sent, {"a": os.urandom(4 << 20)})
+        threads = LazyThreads()
+        transfer = Transfer(self.sent, self.into, in_thread=threads)
+        while not transfer.receiver._held_back:
+            transfer.run(size=65536)
+            if "take" in threads.names():
+                threads.run("next_batch")
+            else:
+                threads.run()
+        return transfer, threads
+
+    def test_the_disk_is_full_while_much_waits(self) -> None:
+        transfer, threads = self.hold_back()
+
+        def full(*arguments: object) -> int:
+            raise OSError(28, "No space left on device")
+
+        self.patch(os, "pwrite", full)
+        while len(transfer.ended) < 2:
+            threads.run()
+            transfer.run(size=65536)
+        self.assert_failed(transfer, Reason.NO_SPACE, Reason.NO_SPACE)
+        self.assertTrue(transfer.pipe.ends[1].reading)
+
+    def test_the_file_was_changed_while_much_waits(self) -> None:
+        transfer, threads = self.hold_back()
+        os.truncate(self.sent / "a", 0)
+        while len(transfer.ended) < 2:
+            transfer.run(size=65536)
+            threads.run()
+        self.assert_failed(transfer, Reason.CHANGED, Reason.CHANGED)
+        self.assertTrue(transfer.pipe.ends[1].reading)
+
     def test_the_folder_cannot_be_made_and_its_name_stays_here(self) -> None:
         fill(self.sent, {"a": b"yours"})
         fill(self.into, {"private": b""})

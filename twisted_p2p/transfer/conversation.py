@@ -281,8 +281,7 @@ class Conversation(Protocol):
         if self._lost is not None:
             return
         self._parting = True
-        self._held_back = True
-        self._resume_peer()
+        self._forget_messages()
         self._transport.unregisterProducer()
         self._transport.loseWriteConnection()
         await self.loss(_PARTING)
@@ -314,8 +313,13 @@ class Conversation(Protocol):
     def _fail(self, error: Exception) -> None:
         self._error = error
         # What the peer said is the matter makes all that came before it idle.
-        self._messages.clear()
+        self._forget_messages()
         self._wake()
+
+    def _forget_messages(self) -> None:
+        self._messages.clear()
+        self._waiting_size = 0
+        self._resume_peer()
 
     def _wake(self) -> None:
         arrival, self._arrival = self._arrival, None
