@@ -188,12 +188,15 @@ class Soak:
     def run(self) -> None:
         """Let everything happen, and look at what is left."""
         globalLogPublisher.addObserver(self._note_failure)
+        # What there is already is not counted; each sample would take its time over it.
+        gc.freeze()
         try:
             with self.world:
                 self._begin()
                 self.world.run(self.plan.seconds)
                 self._end()
         finally:
+            gc.unfreeze()
             globalLogPublisher.removeObserver(self._note_failure)
 
     def _begin(self) -> None:
@@ -204,7 +207,7 @@ class Soak:
         self._often(self.plan.conversations, self._talk)
         self._often(self.plan.moves, self._move)
         self._clock.callLater(self.plan.restart_interval, self._stop_tracker)
-        self._clock.callLater(self.plan.seconds / 40, self._take_sample)
+        self._clock.callLater(self.plan.seconds / 24, self._take_sample)
 
     def _end(self) -> None:
         for call in self._clock.getDelayedCalls():
@@ -424,7 +427,7 @@ class Soak:
         sample = Sample(self.world.now, len(gc.get_objects()), _resident())
         self.samples.append(sample)
         self.on_sample(sample)
-        self._clock.callLater(self.plan.seconds / 40, self._take_sample)
+        self._clock.callLater(self.plan.seconds / 24, self._take_sample)
 
     def _check_memory(self) -> None:
         """Ask of the last third that it holds no more than the second one."""
