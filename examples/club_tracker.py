@@ -18,6 +18,8 @@ from twisted.internet.task import react
 
 from twisted_p2p import TrackerServerDatagramProtocol, TrackerServerFactory
 
+PORT = 3478
+
 
 class ClubTracker(TrackerServerDatagramProtocol):
     """Knows members alone; each hook that decides may also return a Deferred."""
@@ -49,14 +51,14 @@ class ClubTracker(TrackerServerDatagramProtocol):
         print(f"{initiator} met {target}", flush=True)
 
 
-async def main(reactor, members, address, port=3478):
+async def main(reactor, members, address):
     club = ClubTracker(reactor, Path(members))
     reactor.addSystemEventTrigger("before", "shutdown", club.tracker.close)
-    reactor.listenUDP(port, club, interface=address)
+    reactor.listenUDP(PORT, club, interface=address)
     # Peers whose network blocks UDP reach the same tracker, and the same policy, over TCP.
     streams = TrackerServerFactory(reactor, club.tracker)
-    await TCP4ServerEndpoint(reactor, port, interface=address).listen(streams)
-    print(f"serving members at {address}:{port}", flush=True)
+    await TCP4ServerEndpoint(reactor, PORT, interface=address).listen(streams)
+    print(f"serving members at {address}:{PORT}", flush=True)
     await Deferred()  # until it is interrupted
 
 

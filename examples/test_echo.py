@@ -26,7 +26,8 @@ class EchoTests(SimulatedInternetMixin, SynchronousTestCase):
         caller = pair.connect(Caller(), Factory.forProtocol(Echo))
         connected_at = pair.internet.now
         pair.until(caller.echoed)
-        self.assertEqual(pair.log.since(connected_at).of("tracker").dump(), "")
+        refreshes = pair.log.since(connected_at).of("tracker")
+        self.assertLessEqual(len(refreshes), 4, refreshes.dump())  # one of each, and its answer
 
     def test_some_nats_let_nobody_through(self):
         pair = self.connected_pair(RANDOM_SYMMETRIC, RANDOM_SYMMETRIC)
