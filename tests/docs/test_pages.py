@@ -131,7 +131,11 @@ class CommandPageTests(SynchronousTestCase):
         for parameter in p2p.params:
             for name in parameter.opts:
                 self.assertIn(f"``{name}", text)
-        for name, command in p2p.commands.items():
+        context = click.Context(p2p)
+        for name in p2p.list_commands(context):
+            command = p2p.get_command(context, name)
+            assert command is not None
+            self.assertEqual(command.name, name)
             self.assertIn(f"``p2p {name}", text)
             for parameter in command.params:
                 if isinstance(parameter, click.Option):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -11,7 +12,6 @@ import click
 from ..addresses import HostPort
 from ..errors import P2PError
 from ..node.defaults import default_trackers, parse_tracker
-from . import connect, demo, identify, listen, ping, receive, send
 from .exit_status import ExitStatus, exit_status_of
 from .options import Options
 from .reporting import Reporter
@@ -32,7 +32,32 @@ class _TrackerType(click.ParamType[HostPort]):
             self.fail(str(error), param, ctx)
 
 
-@click.group()
+_MODULES = {
+    "id": "identify",
+    "listen": "listen",
+    "connect": "connect",
+    "send": "send",
+    "receive": "receive",
+    "ping": "ping",
+    "demo": "demo",
+}
+"""Where each command is, in the order in which the help lists them."""
+
+
+class _Commands(click.Group):
+    """Loads the one command that is asked for; all of them would take half a second."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _MODULES:
+            return None
+        command: click.Command = import_module(f".{_MODULES[cmd_name]}", __package__).command
+        return command
+
+
+@click.group(cls=_Commands)
 @click.option(
     "--identity",
     type=click.Path(path_type=Path),
@@ -81,13 +106,6 @@ def _trackers_of_environment() -> list[HostPort]:
         return default_trackers()
     except ValueError as error:
         raise click.UsageError(f"P2P_TRACKER: {error}") from error
-
-
-for _command in (
-    *(identify.command, listen.command, connect.command, send.command, receive.command),
-    *(ping.command, demo.command),
-):
-    p2p.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
