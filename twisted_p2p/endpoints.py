@@ -25,6 +25,9 @@ from .interfaces import IPeerNode
 class ConnectionCancelled(ConnectingCancelledError, CancelledError):
     """The attempt to connect was cancelled, in the words of endpoints and of Deferreds."""
 
+    def __init__(self, address: PeerAddress) -> None:
+        super().__init__(address)
+
 
 @implementer(IStreamClientEndpoint)
 @frozen
