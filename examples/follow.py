@@ -34,10 +34,13 @@ class Teller(p2p.PeerProtocol):
 
 
 class Follower(p2p.PeerProtocol, LineOnlyReceiver):
-    """Shows what it is told, and whence."""
+    """Shows what it is told, and along which path."""
 
     def peer_connected(self, address):
         print(f"connected over {address.path.remote}", flush=True)
+
+    def path_changed(self, path):
+        print(f"now over {path.remote}" if path else "no path", flush=True)
 
     def lineReceived(self, line):
         print(line.decode(), flush=True)

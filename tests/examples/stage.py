@@ -18,7 +18,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_p2p.identity.keys import IdentityKey, load_or_create_identity
-from twisted_p2p.testing import SimulatedHost, SimulatedInternetMixin, SimulatedTracker
+from twisted_p2p.testing import (
+    PORT_RESTRICTED,
+    NATBehaviour,
+    SimulatedHost,
+    SimulatedInternetMixin,
+    SimulatedTracker,
+)
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 TRACKER = "11.0.0.1"
@@ -104,9 +110,9 @@ class ExampleCase(SimulatedInternetMixin, SynchronousTestCase):
         text: str = output.getvalue()
         return text
 
-    def program(self, number: int) -> Program:
+    def program(self, number: int, nat: NATBehaviour = PORT_RESTRICTED) -> Program:
         """Return a place for a program, behind a NAT of its own."""
-        home = self.internet.add_network(f"home {number}", f"11.0.{number}.1")
+        home = self.internet.add_network(f"home {number}", f"11.0.{number}.1", nat)
         host = self.internet.add_host(f"program {number}", f"192.168.{number}.2", network=home)
         return Program(host, self.top / host.name)
 

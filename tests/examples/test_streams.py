@@ -12,6 +12,7 @@ from twisted.internet.protocol import Protocol
 from tests.examples.stage import TRACKER, ExampleCase, Program, load
 from tests.requirements import leave_out
 from twisted_p2p.identity.keys import IdentityKey
+from twisted_p2p.testing import FULL_CONE, SEQUENTIAL_SYMMETRIC
 
 CONTENT = Random(1).randbytes(300_000)
 
@@ -105,6 +106,19 @@ class FollowTests(ExampleCase):
         before = self.out.count("\n")
         self.internet.run_for(10.0)
         self.assertGreaterEqual(self.out.count("\n"), before + 9)
+
+    def test_a_path_that_moves_is_told(self) -> None:
+        example = load("follow")
+        teller = self.program(1, SEQUENTIAL_SYMMETRIC)
+        teller.start(example.main, TRACKER)
+        peer = self.until_said(r"^this is (\w{52})$")
+        self.program(2, FULL_CONE).start(example.main, TRACKER, peer)
+        self.until_said(r"^\d+$")
+        gateway = teller.host.network.gateway
+        assert gateway is not None
+        gateway.rebind()
+        self.until_said(r"^now over 11\.0\.1\.1:\d+$")
+        self.assertNotIn("lost", self.out)
 
     def test_a_peer_that_is_started_anew_is_found_again(self) -> None:
         example = load("follow")
