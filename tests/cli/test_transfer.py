@@ -102,7 +102,7 @@ class TransferTests(TransferTestCase):
         sent, received = await gatherResults([sending.ended, receiving.ended])
         self.assertEqual((sent.status, received.status), (0, 0), sent.stderr + received.stderr)
         self.assertEqual(content_of(self.into), {"notes": b"notes"})
-        self.assertRegex(sent.stdout, rb"\Asent: notes \(1 file, 5 bytes\) in .*SHA-256 \w{64}\n\Z")
+        self.assertRegex(sent.stdout, rb"\Asent: notes \(1 file, 5 bytes\) in .*digest \w{64}\n\Z")
         self.assertRegex(received.stdout, rb"\Areceived: notes \(1 file, 5 bytes\)")
 
     async def test_who_is_not_allowed_is_asked_about_at_a_terminal(self) -> None:

@@ -108,7 +108,7 @@ class Transfer:
         rate = self.progress.moved / elapsed
         self.reporter.result(
             f"{event}: {_listed(manifest.top_names)} ({files}, {manifest.size} bytes) in "
-            f"{elapsed:.1f} s ({rate / 1e6:.1f} MB/s); both sides agree on SHA-256 "
+            f"{elapsed:.1f} s ({rate / 1e6:.1f} MB/s); both sides agree on the digest "
             f"{facts['digest']}",
             event,
             names=manifest.top_names[:100],

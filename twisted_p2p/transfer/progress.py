@@ -22,6 +22,10 @@ class Progress:
     on_file: Callable[[Entry, bytes], object] = lambda entry, digest: None
     """Told of each file that is complete, and its SHA-256; perhaps from another thread."""
 
+    def expect(self, total: int) -> None:
+        """Take it that so much is to be done, unless more is known already."""
+        self.total = self.total or total
+
     def begin(self, total: int, done: int) -> None:
         """Take it that a connection begins its part with so much done."""
         self.total, self.done = total, done

@@ -82,6 +82,7 @@ class FileReceiver(Conversation):
         if not await self._approve(offer):
             raise TransferFailed(Reason.REFUSED)
         self.check()
+        self._progress.expect(offer.size)
         self.agreed()
         self._folder = await self.call(self._open_folder)
         self.send(Accept())

@@ -89,6 +89,7 @@ class FileSender(Conversation):
         name = manifest[0].path[0] if len(manifest) else ""
         self.send(Offer(len(manifest), manifest.size, name))
         await self.next(Accept)
+        self._progress.expect(manifest.size)
         self.agreed()
         for entry in manifest:
             self.send(Listed(entry))
