@@ -242,8 +242,13 @@ def _box(name: str, identity: IdentityKey, content: Offer | BoxedAnswer) -> dict
 def _ice() -> dict[str, Any]:
     initiator, responder = ice_credentials(SECRET)
     path = DatagramPath(None, SEEN_AT)
-    numbers = {"local": initiator, "remote": responder, "tie_breaker": 0x0102030405060708}
-    checks = Checks(**numbers, new_transaction_id=lambda: TRANSACTION_ID)
+    tie_breaker = 0x0102030405060708
+    checks = Checks(
+        local=initiator,
+        remote=responder,
+        tie_breaker=tie_breaker,
+        new_transaction_id=lambda: TRANSACTION_ID,
+    )
     seen = STUNMessage.build(
         BINDING, MessageClass.SUCCESS, TRANSACTION_ID, (XOR_MAPPED_ADDRESS, SEEN_AT)
     )
@@ -251,7 +256,7 @@ def _ice() -> dict[str, Any]:
         "secret": plain(SECRET),
         "initiator": described(initiator),
         "responder": described(responder),
-        "tie_breaker": numbers["tie_breaker"],
+        "tie_breaker": tie_breaker,
         "priority": 1_845_501_695,
         "check": plain(checks.request(Check(path, 0.0, True, None), 1_845_501_695)),
         "nominating check": plain(checks.request(Check(path, 0.0, True, 1), 1_845_501_695)),

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 
 from tests.examples.stage import TRACKER, ExampleCase, load, shut_down_reactor
+from twisted_p2p.addresses import HostPort
 from twisted_p2p.errors import PeerOffline, PeerRefused, TrackerUnreachable
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.testing import simulated_node
@@ -78,7 +79,7 @@ class ClubTrackerTests(ExampleCase):
         self.nodes = [self.node(number) for number in (1, 2)]
 
     def node(self, number: int) -> Any:
-        node = simulated_node(self.program(number).host, [(TRACKER, 3478)])
+        node = simulated_node(self.program(number).host, [HostPort(TRACKER, 3478)])
         node.startService()
         return node
 
