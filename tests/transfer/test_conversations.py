@@ -4,112 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, maybeDeferred
-from twisted.internet.error import ConnectionLost
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 
+from tests.transfer.attempts import TREE, Scripted, Transfer, TransferTestCase, approve_none
 from tests.transfer.pipes import LazyThreads, Pipe
-from tests.transfer.places import content_of, descriptors, fill, fresh_folder, part_of
+from tests.transfer.places import content_of, descriptors, fill, part_of
 from twisted_p2p.errors import PeerRefused
 from twisted_p2p.transfer import wire
 from twisted_p2p.transfer.conversation import Conversation
 from twisted_p2p.transfer.failures import Reason, TransferFailed, TransferInterrupted
-from twisted_p2p.transfer.folder import TargetFolder
-from twisted_p2p.transfer.manifest import Entry
 from twisted_p2p.transfer.progress import Progress
-from twisted_p2p.transfer.receiver import FileReceiver, approve_all
 from twisted_p2p.transfer.sender import PATIENCE, FileSender
 from twisted_p2p.transfer.source import Source
-from twisted_p2p.transfer.wire import Message, Offer
-
-TREE = {
-    "tree/a": os.urandom(300_000),
-    "tree/sub/b": b"short",
-    "tree/sub/empty": b"",
-    "tree/hollow/": b"",
-    "tree/zeros": bytes(700_000) + b"end",
-}
-
-
-async def approve_none(offer: Offer) -> bool:
-    return False
-
-
-class Transfer:
-    """One attempt between a folder and another one."""
-
-    def __init__(
-        self,
-        sent: Path,
-        into: Path,
-        *,
-        admit: Callable[[FileSender, bytes], None] = lambda sender, secret: None,
-        approve: Callable[[Offer], Awaitable[bool]] = approve_all,
-        secret: bytes = b"",
-        in_thread: Any = maybeDeferred,
-    ) -> None:
-        self.clock = Clock()
-        self.moved = Progress(), Progress()
-        self.sender = FileSender(
-            self.clock,
-            Source(sorted(sent.iterdir())),
-            self.moved[0],
-            admit=admit,
-            in_thread=in_thread,
-        )
-        self.receiver = FileReceiver(
-            self.clock,
-            lambda: TargetFolder(into, "one"),
-            self.moved[1],
-            secret=secret,
-            approve=approve,
-            in_thread=in_thread,
-        )
-        self.ended: dict[Conversation, Any] = {}
-        for side in (self.sender, self.receiver):
-            side.finished.addBoth(lambda result, side: self.ended.update({side: result}), side)
-        self.pipe = Pipe(self.sender, self.receiver)
-
-    def run(self, **options: int) -> None:
-        self.pipe.run(**options)
-
-    def error(self, side: Conversation) -> Exception:
-        failure = self.ended[side]
-        assert isinstance(failure, Failure), failure
-        assert isinstance(failure.value, Exception)
-        return failure.value
-
-
-class TransferTestCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.sent, self.into = fresh_folder(), fresh_folder()
-        self.before = descriptors()
-
-    def assert_complete(self, transfer: Transfer) -> None:
-        self.assertEqual(list(transfer.ended.values()), [None, None])
-        self.assertEqual(transfer.sender.digest, transfer.receiver.digest)
-        self.assertEqual(len(transfer.sender.digest), 32)
-        self.assertEqual(content_of(self.into), content_of(self.sent))
-        self.assertEqual(transfer.clock.getDelayedCalls(), [])
-        self.assertEqual(descriptors(), self.before)
-
-    def assert_failed(self, transfer: Transfer, sender: Reason, receiver: Reason) -> None:
-        """Assert that both sides have failed, and that one of them was told so by the other."""
-        errors = transfer.error(transfer.sender), transfer.error(transfer.receiver)
-        for error, reason in zip(errors, (sender, receiver), strict=True):
-            assert isinstance(error, TransferFailed), error
-            self.assertIs(error.reason, reason)
-        self.assertEqual(sum(error.why["noticed_by"] == "peer" for error in errors), 1)  # type: ignore[attr-defined]
-        self.assertEqual(transfer.clock.getDelayedCalls(), [])
-        self.assertEqual(descriptors(), self.before)
+from twisted_p2p.transfer.wire import Offer
 
 
 class WholeTransferTests(TransferTestCase):
@@ -402,135 +313,3 @@ class FailureTests(TransferTestCase):
         self.failureResultOf(sender.finished, TransferFailed)
         self.assertTrue(pipe.ends[0].lost)
         self.assertEqual(clock.getDelayedCalls(), [])
-
-
-class Scripted(Conversation):
-    """A peer that says what it is told to say."""
-
-    def __init__(
-        self, answer: Callable[[Message], list[Message]], first: list[Message] | None = None
-    ) -> None:
-        super().__init__(Clock())
-        self.heard: list[Message] = []
-        self._script = answer
-        self._first = first or []
-
-    def connectionMade(self) -> None:
-        for message in self._first:
-            self.send(message)
-
-    def dataReceived(self, data: bytes) -> None:
-        for message in self._reader.messages(data):
-            self.heard.append(message)
-            for answer in self._script(message):
-                self.send(answer)
-
-    def connectionLost(self, reason: Failure = Failure(ConnectionLost())) -> None:  # noqa: B008
-        """End nothing: there is no conversation."""
-
-
-def says(**answers: list[Message]) -> Callable[[Message], list[Message]]:
-    """Answer each type of message with a list."""
-    return lambda message: answers.get(type(message).__name__, [])
-
-
-class RuleTests(TransferTestCase):
-    """Peers that break the rules, of whichever side."""
-
-    def receive_from(self, *first: Message, **answers: list[Message]) -> TransferFailed:
-        receiver = FileReceiver(Clock(), lambda: TargetFolder(self.into, "one"), Progress())
-        pipe = Pipe(receiver, Scripted(says(**answers), list(first)))
-        pipe.run()
-        pipe.cut()
-        return self.failure_of(receiver)
-
-    def send_to(self, *first: Message, **answers: list[Message]) -> TransferFailed:
-        fill(self.sent, {"d/a": b"12345", "e": b""})
-        source = Source(sorted(self.sent.iterdir()))
-        sender = FileSender(Clock(), source, Progress())
-        pipe = Pipe(sender, Scripted(says(**answers), list(first)))
-        pipe.run()
-        pipe.cut()
-        return self.failure_of(sender)
-
-    def failure_of(self, side: Conversation) -> TransferFailed:
-        failure = self.failureResultOf(side.finished)
-        self.assertIsInstance(failure.value, TransferFailed)
-        self.assertEqual(descriptors(), self.before)
-        error: TransferFailed = failure.value
-        return error
-
-    def test_names_that_leave_the_folder_end_the_transfer(self) -> None:
-        for path in (("..", "a"), ("a\0",), ("",), ("a", "..", "..", "b")):
-            listed = wire.Listed(Entry(path, size=1))
-            error = self.receive_from(Offer(1, 1, "a"), Accept=[listed])
-            self.assertIs(error.reason, Reason.UNSAFE_NAME)
-            self.assertEqual(content_of(self.into), {})
-
-    def test_a_receiver_notices_what_a_sender_may_not_say(self) -> None:
-        one = wire.Listed(Entry(("a",), size=1))
-        for error in (
-            self.receive_from(wire.Accept()),
-            self.receive_from(Offer(1, 2, "a"), Accept=[one]),
-            self.receive_from(Offer(1, 1, "a"), Accept=[one], Begin=[wire.Begin()]),
-            self.receive_from(Offer(1, 1, "a"), Accept=[wire.Begin()]),
-        ):
-            self.assertIs(error.reason, Reason.PROTOCOL)
-        error = self.receive_from(Offer(1, 1, "a", version=9))
-        self.assertIs(error.reason, Reason.VERSION)
-
-    def test_a_receiver_notices_a_wrong_answer(self) -> None:
-        (self.into / "a").write_bytes(b"1")
-        one = wire.Listed(Entry(("a",), size=1))
-        answer = wire.Digests(5, (bytes(32),))
-        error = self.receive_from(Offer(1, 1, "a"), Accept=[one], Compare=[answer])
-        self.assertIs(error.reason, Reason.PROTOCOL)
-
-    def test_a_sender_notices_what_a_receiver_may_not_say(self) -> None:
-        hello = wire.Request()
-        accept: list[Message] = [wire.Accept()]
-        for said in (
-            [wire.Start(9, 0)],
-            [wire.Start(0, 0)],
-            [wire.Start(1, 3)],
-            [wire.Start(1, 0), wire.Start(1, 0)],
-            [wire.Compare(1, (6,))],
-            [wire.Compare(1, (5,)), wire.Compare(1, (5,))],
-            [wire.Compare(1, (4,)), wire.Begin()],
-            [wire.Begin()],
-            [wire.Accept()],
-        ):
-            error = self.send_to(hello, Offer=accept + said)
-            self.assertIs(error.reason, Reason.PROTOCOL, said)
-        self.assertIs(self.send_to(wire.Accept()).reason, Reason.PROTOCOL)
-        self.assertIs(self.send_to(wire.Request(version=9)).reason, Reason.VERSION)
-
-    def test_a_sender_notices_a_wrong_confirmation(self) -> None:
-        wishes: list[Message] = [wire.Start(1, 0), wire.Begin()]
-        error = self.send_to(
-            wire.Request(), Offer=[wire.Accept(), *wishes], Finished=[wire.Confirmed(bytes(32))]
-        )
-        self.assertIs(error.reason, Reason.DIGEST)
-
-    def test_bytes_that_are_no_messages_end_the_transfer(self) -> None:
-        receiver = FileReceiver(Clock(), lambda: TargetFolder(self.into), Progress())
-        pipe = Pipe(receiver, Scripted(says()))
-        pipe.ends[1].write(b"GET / HTTP/1.1\r\n\r\n")
-        pipe.run()
-        pipe.cut()
-        self.assertIs(self.failure_of(receiver).reason, Reason.PROTOCOL)
-
-    @given(data=st.binary(max_size=300))
-    def test_noise_ends_a_conversation_and_nothing_else(self, data: bytes) -> None:
-        sides: list[Conversation] = [
-            FileReceiver(Clock(), lambda: TargetFolder(self.into), Progress()),
-            FileSender(Clock(), Source([]), Progress()),
-        ]
-        for side in sides:
-            pipe = Pipe(side, Scripted(says()))
-            pipe.ends[1].write(data)
-            pipe.run()
-            pipe.cut()
-            failure = self.failureResultOf(side.finished)
-            self.assertIsInstance(failure.value, TransferFailed | TransferInterrupted | PeerRefused)
-        self.assertEqual(self.flushLoggedErrors(), [])
