@@ -51,7 +51,7 @@ from twisted_p2p.errors import MalformedMessage, WrongIdentity
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
 
-HANDSHAKE_TIMEOUT = 10.0
+HANDSHAKE_TIMEOUT = 20.0
 """Seconds from the beginning until the other side must be authenticated."""
 
 CLOSING_TIMEOUT = 10.0

@@ -31,7 +31,14 @@ class MachineDriver(Generic[EventT]):
         machine: DatagramMachine[EventT],
         send: Callable[[bytes, Any], object],
         on_event: Callable[[EventT], object],
+        *,
+        sends_first: bool = False,
     ) -> None:
+        """Take a machine, how to send its datagrams, and whom to tell its events.
+
+        With ``sends_first`` what the machine has to send leaves before what it tells, for where
+        the one opens the way for what follows from the other; otherwise both leave together.
+        """
         self.now = monotonic_clock(reactor)
         """Returns the time that every command of the machine must be given."""
         self._reactor = reactor
@@ -40,6 +47,7 @@ class MachineDriver(Generic[EventT]):
         self._machine = machine
         self._send = send
         self._on_event = on_event
+        self._sends_first = sends_first
         self._timer: IDelayedCall | None = None
         self._timer_deadline = 0.0
         self._flush: IDelayedCall | None = None
@@ -70,6 +78,8 @@ class MachineDriver(Generic[EventT]):
             return
         self._pumping = True
         try:
+            if self._sends_first:
+                self._send_datagrams()
             self._tell_events()
             self._send_datagrams()
             while self._tell_events():

@@ -63,7 +63,7 @@ class P2PNode(Service):
         reactor: Any,
         identity: IdentityKey,
         *,
-        trackers: Iterable[HostPort] = (),
+        trackers: Iterable[tuple[str, int]] = (),
         port: int = 0,
         interfaces: Callable[[], Iterable[str]] = interface_addresses,
         random_bytes: Callable[[int], bytes] = os.urandom,
@@ -140,7 +140,9 @@ class P2PNode(Service):
         """The UDP port, since the node was started."""
         return self._sockets.addresses[0].port
 
-    def add_tracker(self, tracker: HostPort, endpoint: IStreamClientEndpoint | None = None) -> None:
+    def add_tracker(
+        self, tracker: tuple[str, int], endpoint: IStreamClientEndpoint | None = None
+    ) -> None:
         """Register with another tracker too; ``(host, port)``.  One known already is no matter.
 
         It is asked by UDP.  With an ``endpoint`` that leads to it, it is asked over that instead,

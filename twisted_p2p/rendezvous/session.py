@@ -83,7 +83,9 @@ class PeerSession:
         self._local_address = local_address
         self._ours = ours
         self._when_closed: list[Callable[[], object]] = []
-        self._driver: MachineDriver[ICEEvent] = MachineDriver(reactor, agent, send, self._on_event)
+        self._driver: MachineDriver[ICEEvent] = MachineDriver(
+            reactor, agent, send, self._on_event, sends_first=True
+        )
         self.started_at = self._driver.now()
         self.is_closed = False
         self._current: DatagramPath | None = None

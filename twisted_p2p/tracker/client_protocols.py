@@ -117,6 +117,9 @@ class TrackerClientHooks:
     _client: TrackerClient
     _watch: Watch
 
+    peer_id: str
+    """The text form of this client's own public key."""
+
     # Hooks.
 
     def registered(self, address: HostPort) -> None:
@@ -228,6 +231,7 @@ class TrackerClientDatagramProtocol(TrackerClientHooks, PathDatagramProtocol):
         :param options: those of `client_settings`.
         """
         super().__init__()
+        self.peer_id = identity.peer_id
         self._settings = client_settings(reactor, identity, **options)
         self._tracker = HostPort(*tracker)
 
@@ -267,6 +271,7 @@ class TrackerClientProtocol(TrackerClientHooks, TrackerStream):
 
     def connectionMade(self) -> None:
         """Begin to register."""
+        self.peer_id = self.factory.settings.identity.peer_id
         self._begin(self.factory.settings, _OneStream(self))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -37,13 +37,14 @@ class TrackerServerDatagramProtocol(TrackerPolicy, PathDatagramProtocol):
         *,
         interfaces: Callable[[], Iterable[str]] = local_hosts,
     ) -> None:
-        """Serve ``tracker``, or a new one whose policy this protocol is.
+        """Serve ``tracker``, or a new one whose policy this protocol is, and that ends with it.
 
         :param interfaces: returns the IP addresses of this host, which a port that is bound to
             none is reached at.
         """
         super().__init__()
         self.tracker = tracker or Tracker(reactor, policy=self)
+        self._owns_tracker = tracker is None
         self._interfaces = interfaces
 
     def startProtocol(self) -> None:
@@ -57,6 +58,8 @@ class TrackerServerDatagramProtocol(TrackerPolicy, PathDatagramProtocol):
         """Serve no more."""
         super().stopProtocol()
         self.tracker.detach(self.address)
+        if self._owns_tracker:
+            self.tracker.close()
 
     def path_datagram_received(self, data: bytes, path: DatagramPath) -> None:
         """Take a datagram."""

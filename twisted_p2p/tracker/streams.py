@@ -126,14 +126,20 @@ class TrackerServerFactory(TrackerPolicy, Factory):
     noisy = False
 
     def __init__(self, reactor: IReactorTime, tracker: Tracker | None = None) -> None:
-        """Serve ``tracker``, or a new one whose policy this factory is."""
+        """Serve ``tracker``, or a new one whose policy this factory is, and that ends with it."""
         self.clock = reactor
         self.tracker = tracker or Tracker(reactor, policy=self)
+        self._owns_tracker = tracker is None
         self.aborted: Counter[str] = Counter()
         """Connections that the tracker ended, by reason."""
         self._numbers = count()
         self._streams: set[TrackerServerProtocol] = set()
         self._networks: Counter[bytes] = Counter()
+
+    def stopFactory(self) -> None:
+        """End the tracker if it is this factory's own."""
+        if self._owns_tracker:
+            self.tracker.close()
 
     def __len__(self) -> int:
         """Return the number of connections."""

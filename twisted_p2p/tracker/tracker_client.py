@@ -199,8 +199,9 @@ class TrackerClient:
         elif isinstance(event, NodeLeft):
             self._left()
         else:
-            self._registration_changed(event)
+            # First what follows from it, for whoever waits may go on from there.
             self._on_event(self, event)
+            self._registration_changed(event)
 
     def _request_ended(self, event: RequestAnswered | RequestFailed) -> None:
         answer = self._answers.pop(event.number, None)
