@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from twisted.logger import globalLogBeginner
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.scenarios.soak import Sample, Soak, SoakPlan
@@ -52,6 +54,8 @@ def main() -> int:
         moves=options.joins / 25,
         restart_interval=max(300.0, options.hours * 150),
     )
+    # Until logging begins, Twisted keeps every event, and so every node that has said something.
+    globalLogBeginner.beginLoggingTo([lambda event: None], redirectStandardIO=False)
     soak = Soak(plan, options.seed, on_sample=tell)
     soak.run()
     show(soak)
