@@ -73,7 +73,7 @@ class StreamPump:
     def pump(self) -> None:
         self._pair.run_for(0.1)
 
-    def flush(self, debug: bool = False, advanceClock: bool = True) -> None:
+    def flush(self, debug: bool = False, advanceClock: bool = True) -> None:  # noqa: N803
         for _ in range(10):
             self.pump()
             if advanceClock and self._clock is not None:
@@ -95,8 +95,18 @@ class OnPair:
         """Begin to connect; the client is connected when this returns."""
         nodes = TwoNodes(pair.b, pair.a)
         service = nodes.new_service()
-        nodes.server_endpoint(service).listen(_factory_of(server))
-        nodes.client_endpoint(service).connect(_factory_of(client)).addErrback(lambda _: None)
+        for begun in (
+            nodes.server_endpoint(service).listen(_factory_of(server)),
+            nodes.client_endpoint(service).connect(_factory_of(client)),
+        ):
+            begun.addErrback(lambda _: None)  # the test may be over before
+
+        def let_go() -> None:
+            # Connections in memory do not end with the test either.
+            server.connectionLost = client.connectionLost = lambda reason: None
+
+        case: Any = self
+        case.addCleanup(let_go)
 
     def connected_server_and_client(
         self,
@@ -122,20 +132,31 @@ class OnPair:
         reactor: Any = global_reactor
         pair = self.new_pair()
         lost: list[Any] = []
+        is_over = False
         over: Deferred[None] = Deferred()
         self.connect(pair, Told(server, lost.append), Told(client, lost.append))
+        pair.run_for(0.005)  # some look at both transports at once
 
         def step() -> None:
             nonlocal call
             pair.run_for(0.05)
+            if is_over:
+                return
             if len(lost) == 2:
                 over.callback(None)
             else:
                 call = reactor.callLater(0, step)
 
         call = reactor.callLater(0, step)
+
+        def stop() -> None:
+            nonlocal is_over
+            is_over = True
+            if call.active():
+                call.cancel()
+
         case: Any = self
-        case.addCleanup(lambda: call.active() and call.cancel())
+        case.addCleanup(stop)
         return over
 
 

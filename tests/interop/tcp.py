@@ -141,7 +141,12 @@ class TCPOverPeers:
         return listening
 
     def connectTCP(
-        self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
+        self,
+        host: str,
+        port: int,
+        factory: Any,
+        timeout: float = 30,
+        bindAddress: Any = None,  # noqa: N803
     ) -> ServiceConnector:
         endpoint = self._nodes().client_endpoint(str(port))
         connector = ServiceConnector(endpoint, factory, self._reactor)

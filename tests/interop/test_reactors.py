@@ -39,14 +39,14 @@ class PeerCreator(EndpointCreator):
         nodes = reactor.two_nodes()
         return nodes.server_endpoint(nodes.new_service())
 
-    def client(self, reactor: Any, serverAddress: Any) -> Any:
+    def client(self, reactor: Any, serverAddress: Any) -> Any:  # noqa: N803
         return reactor.two_nodes().client_endpoint(serverAddress.service)
 
 
 class EagerCreator(PeerCreator):
     """Our endpoints, connected when TCP's would be."""
 
-    def client(self, reactor: Any, serverAddress: Any) -> Any:
+    def client(self, reactor: Any, serverAddress: Any) -> Any:  # noqa: N803
         return EagerEndpoint(super().client(reactor, serverAddress))
 
 
@@ -76,7 +76,7 @@ class TLSCreator(EagerCreator, test_tls.ContextGeneratingMixin):
     def server(self, reactor: Any) -> Any:
         return TLSEndpoint(super().server(reactor), self.getServerContext(), reactor)
 
-    def client(self, reactor: Any, serverAddress: Any) -> Any:
+    def client(self, reactor: Any, serverAddress: Any) -> Any:  # noqa: N803
         return TLSEndpoint(super().client(reactor, serverAddress), self.getClientContext(), reactor)
 
 
@@ -115,7 +115,7 @@ class OverPeers(ReactorBuilder):
         del PeerStream.stopReading, PeerStream.startReading  # type: ignore[attr-defined]
         super().tearDown()
 
-    def setWriteBufferSize(self, transport: Any, value: int) -> None:
+    def setWriteBufferSize(self, transport: Any, value: int) -> None:  # noqa: N802
         stream.BUFFER_SIZE = value
 
     def buildReactor(self) -> Any:
@@ -189,8 +189,9 @@ class TCPTransport(OverPeers, test_tcp.TCPTransportTestsBuilder):
     pass
 
 
-@judge(test_tcp.AbortConnectionMixin, WHERE)
+@judge(test_tcp.AbortConnectionMixin, f"{ONE}; a simulated pair")
 class Abort(OverPeers, test_tcp.AbortConnectionMixin):
+    _reactors = OverPeers._reactors[:1]
     endpoints = EagerCreator()
 
 
