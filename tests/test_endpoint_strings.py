@@ -175,7 +175,7 @@ class ProcessReactor:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
 
-    def addSystemEventTrigger(  # noqa: N802  (Twisted's name)
+    def addSystemEventTrigger(
         self, phase: str, event: str, function: Any, *arguments: Any
     ) -> None:
         assert (phase, event) == ("before", "shutdown")

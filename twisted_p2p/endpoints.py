@@ -26,7 +26,7 @@ class ConnectionCancelled(ConnectingCancelledError, CancelledError):
     """The attempt to connect was cancelled, in the words of endpoints and of Deferreds."""
 
     def __init__(self, address: PeerAddress) -> None:
-        super().__init__(address)
+        super().__init__(address)  # type: ignore[no-untyped-call]
 
 
 @implementer(IStreamClientEndpoint)

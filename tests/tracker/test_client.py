@@ -421,7 +421,7 @@ class NamedReactor:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
 
-    def resolveHostName(  # noqa: N802  (as the interface has it)
+    def resolveHostName(
         self, receiver: Any, host: str, port: int, types: Sequence[Any], semantics: str
     ) -> None:
         self.asked.append((host, self._reactor.seconds()))

@@ -123,15 +123,15 @@ class _FirstAddress:
     def __init__(self) -> None:
         self.address: Deferred[str] = Deferred()
 
-    def resolutionBegan(self, resolution: IHostResolution) -> None:  # noqa: N802  (Twisted's)
+    def resolutionBegan(self, resolution: IHostResolution) -> None:
         """Wait; what the system resolves cannot be stopped."""
 
-    def addressResolved(self, address: IAddress) -> None:  # noqa: N802  (Twisted's)
+    def addressResolved(self, address: IAddress) -> None:
         """Take the first address."""
         if not self.address.called and isinstance(address, IPv4Address | IPv6Address):
             self.address.callback(address.host)
 
-    def resolutionComplete(self) -> None:  # noqa: N802  (Twisted's)
+    def resolutionComplete(self) -> None:
         """Fail if there was none."""
         if not self.address.called:
             self.address.errback(DNSLookupError())
