@@ -60,6 +60,18 @@ class NetworkTests(SynchronousTestCase):
             left, right = (world.add_node(None, link=near) for _ in range(2))
             self.assertEqual(self.connect(world, left, right), ("direct", world.seen_at[right]))
 
+    def test_who_knows_no_address_of_its_own_is_found_where_its_tracker_sees_it(self) -> None:
+        with World() as world:
+            left, right = world.add_node(PORT_RESTRICTED), world.add_node(PORT_RESTRICTED)
+            for node in (left, right):
+                node._place._candidates._interfaces = lambda: ()
+            world.start(right)
+            world.listen(right)
+            left.startService()
+            recorder = world.dial(left, right, greeting=b"hello")
+            world.run(1.0)
+            self.assertEqual(recorder.received, b"hello")
+
     def test_equal_private_addresses_do_not_mean_one_network(self) -> None:
         with World() as world:
             left, right = (

@@ -105,7 +105,9 @@ class Checklist:
         return [pair for pair in self.pairs.values() if pair.is_valid]
 
     def add_local(self, candidate: Candidate) -> None:
-        """Pair an own candidate with all that the peer signalled."""
+        """Pair an own candidate with all that the peer signalled; one known is no matter."""
+        if candidate in self._local:
+            return
         self._local.append(candidate)
         for remote in self._remote.values():
             self._add_pair(candidate, remote)

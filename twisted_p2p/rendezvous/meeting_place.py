@@ -115,4 +115,5 @@ class MeetingPlace:
 
     def _observed(self, tracker: str, socket: Hashable, mapped_address: HostPort) -> None:
         self._candidates.observed(tracker, socket, mapped_address)
+        self.sessions.candidates_changed()
         self.registered(mapped_address)

@@ -128,6 +128,12 @@ class PeerSession:
             # What was taken for a hole turns out to be an address of the peer's own.
             self.owner.path_changed(self)
 
+    def we_are_at(self, candidates: Iterable[Candidate]) -> None:
+        """Use these candidates of this node too."""
+        for candidate in candidates:
+            self.agent.add_local_candidate(candidate)
+        self.pump()
+
     def receive_check(self, data: bytes, path: DatagramPath) -> None:
         """Take a STUN message that is this session's by its user name or transaction ID."""
         self._driver.datagram_received(data, path)

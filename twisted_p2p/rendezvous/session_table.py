@@ -95,6 +95,11 @@ class SessionTable:
         table[key] = session
         session.when_closed(lambda: table.pop(key))
 
+    def candidates_changed(self) -> None:
+        """Let every session use the candidates that were found since it began."""
+        for session in list(self._by_session_id.values()):
+            session.we_are_at(self._candidates.current())
+
     def stun_received(self, data: bytes, path: DatagramPath) -> None:
         """Give a STUN message to the session that it is for; others are counted and dropped."""
         try:
