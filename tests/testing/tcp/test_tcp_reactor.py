@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from errno import EHOSTUNREACH
 from hashlib import sha256
 from random import Random
 from typing import Any
+from weakref import ref
 
 from OpenSSL import crypto
 from twisted.internet import error
@@ -384,6 +386,18 @@ class PortTests(TCPTestCase):
         client, server = self.connected()
         server.transport.pauseProducing()
         self.assertEqual(client.transport.socket.send(bytes(5_000)), 1_000)
+
+    def test_a_port_that_was_closed_is_forgotten(self) -> None:
+        host = SimulatedInternet().add_host("alone", "11.0.0.1")
+        port = host.reactor.listenTCP(PORT, ClientFactory())
+        host.network.schedule.run_to(1.0)
+        closed = port.stopListening()
+        host.network.schedule.run_to(2.0)
+        self.successResultOf(closed)
+        gone = ref(port)
+        del port, closed
+        gc.collect()
+        self.assertIsNone(gone())
 
 
 class SimultaneousOpenTests(SynchronousTestCase):

@@ -59,6 +59,7 @@ class DescriptorTurns(_PollLikeMixin, _DisconnectSelectableMixin):
         self._reads: dict[Descriptor, None] = {}
         self._writes: dict[Descriptor, None] = {}
         self._by_socket: dict[SimulatedSocket, Descriptor] = {}
+        self._sockets: dict[Descriptor, SimulatedSocket] = {}
         self._at_once = _Turn(schedule, 0.0, self._serve)
         # Work takes time: time must go on beside a program that writes whenever it can.
         self._again = _Turn(schedule, _WORK, self._serve)
@@ -77,10 +78,12 @@ class DescriptorTurns(_PollLikeMixin, _DisconnectSelectableMixin):
     def removeReader(self, reader: Descriptor) -> None:
         """Do that no more."""
         self._reads.pop(reader, None)
+        self._forget_idle(reader)
 
     def removeWriter(self, writer: Descriptor) -> None:
         """Do that no more."""
         self._writes.pop(writer, None)
+        self._forget_idle(writer)
 
     def readers(self) -> list[Descriptor]:
         """Return those who wait to read."""
@@ -100,7 +103,14 @@ class DescriptorTurns(_PollLikeMixin, _DisconnectSelectableMixin):
         if socket is None:
             raise NotImplementedError(f"{descriptor!r} has no simulated socket")
         self._by_socket[socket] = descriptor
+        self._sockets[descriptor] = socket
         self._again.add(socket)
+
+    def _forget_idle(self, descriptor: Descriptor) -> None:
+        if descriptor not in self._reads and descriptor not in self._writes:
+            socket = self._sockets.pop(descriptor, None)
+            if socket is not None:
+                del self._by_socket[socket]
 
     def _serve(self, socket: SimulatedSocket) -> None:
         descriptor = self._by_socket.get(socket)
@@ -112,8 +122,6 @@ class DescriptorTurns(_PollLikeMixin, _DisconnectSelectableMixin):
             log.callWithLogger(descriptor, call, descriptor, socket, event)
             if self._event(descriptor, socket):
                 self._again.add(socket)
-        if descriptor not in self._reads and descriptor not in self._writes:
-            del self._by_socket[socket]
 
     def _event(self, descriptor: Descriptor, socket: SimulatedSocket) -> int:
         event = 0
