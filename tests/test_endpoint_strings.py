@@ -175,9 +175,7 @@ class ProcessReactor:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
 
-    def addSystemEventTrigger(
-        self, phase: str, event: str, function: Any, *arguments: Any
-    ) -> None:
+    def addSystemEventTrigger(self, phase: str, event: str, function: Any, *arguments: Any) -> None:
         assert (phase, event) == ("before", "shutdown")
         self.triggers.append(lambda: function(*arguments))
 
