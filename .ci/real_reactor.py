@@ -8,6 +8,7 @@ the folder that holds ``tests``.
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def test_modules() -> list[str]:
 
 if __name__ == "__main__":
     for reactor in sys.argv[1:]:
-        command = [sys.executable, "-m", "twisted.trial", f"--reactor={reactor}", *test_modules()]
+        trial = [sys.executable, "-m", "twisted.trial", f"-j{(os.cpu_count() or 1) + 1}"]
+        command = [*trial, f"--reactor={reactor}", *test_modules()]
         if status := subprocess.run(command, check=False).returncode:  # noqa: S603 (our own)
             sys.exit(status)

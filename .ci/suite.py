@@ -1,4 +1,6 @@
-"""Run the test suite under coverage: as many tests at once as there are processors.
+"""Run the test suite under coverage: one test more at a time than there are processors.
+
+Some wait for other programs, and leave a processor to the others.
 
 Those of ``tests.kernel`` come after the others and one by one, since a machine has one kernel and
 its network namespaces are slow when they are many.  It runs in the folder that holds ``tests``.
@@ -30,5 +32,5 @@ def everything_else() -> list[str]:
 
 
 if __name__ == "__main__":
-    trial(f"-j{os.cpu_count() or 1}", *everything_else())
+    trial(f"-j{(os.cpu_count() or 1) + 1}", *everything_else())
     trial(KERNEL)
