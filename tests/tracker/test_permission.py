@@ -105,6 +105,13 @@ class RegistrationTests(PermissionTestCase):
         self.assertEqual(self.decide(number, True), [])
         self.assertEqual(len(self.decide(second, True)), 1)
 
+    def test_a_request_that_nobody_decides_on_is_forgotten(self) -> None:
+        _, _, number = self.ask_to_register()
+        self.world.pass_time(DECISION_TIME)
+        self.assertEqual(self.world.tracker.dropped["undecided"], 1)
+        self.assertIsNone(self.world.tracker.get_timer())
+        self.assertEqual(self.decide(number, True), [])
+
     def test_so_many_wait_and_no_more(self) -> None:
         self.patch(service, "_MOST_UNDECIDED", 1)
         self.ask_to_register()
