@@ -1,14 +1,13 @@
 """Run again, under each reactor that is named, the tests that touch the real reactor.
 
 These are the test modules that import ``twisted.internet.reactor``, themselves or through another
-module of the tests.  Those of ``tests.kernel`` are about NATs, whatever the reactor.  It runs in
-the folder that holds ``tests``.
+module of the tests.  Those of ``tests.cli`` and ``tests.kernel`` are about programs of their own,
+whatever the reactor of the tests.  It runs in the folder that holds ``tests``.
 """
 
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ def test_modules() -> list[str]:
     imports = {
         ".".join(path.with_suffix("").parts): set(imported(path))
         for path in sorted(Path("tests").rglob("*.py"))
-        if "kernel" not in path.parts
+        if not {"cli", "kernel"} & set(path.parts)
     }
     touching = {REACTOR}
     while more := {name for name in imports if imports[name] & touching} - touching:
@@ -45,7 +44,6 @@ def test_modules() -> list[str]:
 
 if __name__ == "__main__":
     for reactor in sys.argv[1:]:
-        trial = [sys.executable, "-m", "twisted.trial", f"-j{(os.cpu_count() or 1) + 1}"]
-        command = [*trial, f"--reactor={reactor}", *test_modules()]
+        command = [sys.executable, "-m", "twisted.trial", f"--reactor={reactor}", *test_modules()]
         if status := subprocess.run(command, check=False).returncode:  # noqa: S603 (our own)
             sys.exit(status)
