@@ -1,7 +1,8 @@
 """Run the test suite under coverage: one test more at a time than there are processors.
 
-Some wait for other programs, and leave a processor to the others.  Those of ``tests.kernel`` come after the others and one by one, since a machine has one kernel and
-its network namespaces are slow when they are many.  It runs in the folder that holds ``tests``.
+Some wait for other programs, and leave a processor to the others.  Those of ``tests.kernel`` come
+after them and one by one, since a machine has one kernel and its network namespaces are slow when
+they are many.  It runs in the folder that holds ``tests``.
 """
 
 from __future__ import annotations
