@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.transfer.pipes import Pipe
-from tests.transfer.places import content_of, descriptors, fresh_folder
+from tests.transfer.places import content_of, fresh_folder, open_in
 from twisted_p2p.transfer.conversation import Conversation
 from twisted_p2p.transfer.failures import Reason, TransferFailed
 from twisted_p2p.transfer.folder import TargetFolder
@@ -85,7 +85,9 @@ class Transfer:
 class TransferTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.sent, self.into = fresh_folder(), fresh_folder()
-        self.before = descriptors()
+
+    def assert_nothing_open(self) -> None:
+        self.assertEqual(open_in(self.sent, self.into), [])
 
     def assert_complete(self, transfer: Transfer) -> None:
         self.assertEqual(list(transfer.ended.values()), [None, None])
@@ -93,7 +95,7 @@ class TransferTestCase(SynchronousTestCase):
         self.assertEqual(len(transfer.sender.digest), 32)
         self.assertEqual(content_of(self.into), content_of(self.sent))
         self.assertEqual(transfer.clock.getDelayedCalls(), [])
-        self.assertEqual(descriptors(), self.before)
+        self.assert_nothing_open()
 
     def assert_failed(self, transfer: Transfer, sender: Reason, receiver: Reason) -> None:
         """Assert that both sides have failed, and that one of them was told so by the other."""
@@ -103,7 +105,7 @@ class TransferTestCase(SynchronousTestCase):
             self.assertIs(error.reason, reason)
         self.assertEqual(sum(error.why["noticed_by"] == "peer" for error in errors), 1)  # type: ignore[attr-defined]
         self.assertEqual(transfer.clock.getDelayedCalls(), [])
-        self.assertEqual(descriptors(), self.before)
+        self.assert_nothing_open()
 
 
 class Scripted(Conversation):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
@@ -34,9 +35,18 @@ def content_of(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def descriptors() -> int:
-    """Return how many are open in this process."""
-    return len(os.listdir("/proc/self/fd"))
+def open_in(*folders: Path) -> list[str]:
+    """Return the paths of what this process has open in folders, or of the folders themselves.
+
+    What else it has open is not of the test, and may be closed meanwhile: garbage of earlier ones.
+    """
+    paths = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the one that the list was read from
+            paths.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return sorted(
+        path for path in paths if any(Path(path).is_relative_to(folder) for folder in folders)
+    )
 
 
 def part_of(folder: Path, *path: str, sender: str = "") -> Path:

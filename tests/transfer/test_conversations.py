@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from tests.transfer.attempts import TREE, Scripted, Transfer, TransferTestCase, approve_none
 from tests.transfer.pipes import LazyThreads, Pipe
-from tests.transfer.places import content_of, descriptors, fill, part_of
+from tests.transfer.places import content_of, fill, part_of
 from twisted_p2p.errors import PeerRefused
 from twisted_p2p.transfer import wire
 from twisted_p2p.transfer.conversation import Conversation
@@ -105,7 +105,7 @@ class InterruptionTests(TransferTestCase):
             for side in (transfer.sender, transfer.receiver):
                 self.assertIsInstance(transfer.error(side), TransferInterrupted)
             self.assertEqual(transfer.clock.getDelayedCalls(), [])
-            self.assertEqual(descriptors(), self.before)
+            self.assert_nothing_open()
             moved += transfer.moved[1].moved
             if damage:
                 for part in self.into.rglob("*.part"):
@@ -139,7 +139,7 @@ class InterruptionTests(TransferTestCase):
             threads.run()
         self.successResultOf(over)
         self.successResultOf(transfer.receiver.over())
-        self.assertEqual(descriptors(), self.before)
+        self.assert_nothing_open()
 
     def test_cancelling_waits_for_threads_too(self) -> None:
         fill(self.sent, {"a": os.urandom(3 << 20)})
@@ -157,7 +157,7 @@ class InterruptionTests(TransferTestCase):
                 threads.run()
                 transfer.run()
             self.successResultOf(side.over())
-            self.assertEqual(descriptors(), self.before)
+            self.assert_nothing_open()
 
     def test_cancelling_ends_the_stream(self) -> None:
         fill(self.sent, TREE)
@@ -169,7 +169,7 @@ class InterruptionTests(TransferTestCase):
             self.assertIsInstance(transfer.error(side), CancelledError)
             transfer.run()
             self.assertEqual(len(transfer.ended), 2)
-            self.assertEqual(descriptors(), self.before)
+            self.assert_nothing_open()
 
     def test_a_silent_peer_is_left(self) -> None:
         clock = Clock()

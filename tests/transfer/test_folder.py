@@ -17,10 +17,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.transfer.places import (
     content_of,
-    descriptors,
     digest,
     fill,
     fresh_folder,
+    open_in,
     part_of,
     target,
 )
@@ -68,10 +68,10 @@ class FolderTests(SynchronousTestCase):
     def assert_fails(
         self, reason: Reason, function: Callable[..., object], *arguments: object
     ) -> None:
-        before = descriptors()
+        before = open_in(self.root)
         failed = self.assertRaises(TransferFailed, function, *arguments)
         self.assertIs(failed.reason, reason, str(failed))
-        self.assertEqual(descriptors(), before)
+        self.assertEqual(open_in(self.root), before)
         self.assertEqual(content_of(self.outside), self.before)
 
     def test_makes_the_folder_and_files_with_their_mode_and_time(self) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.transfer.places import content_of, descriptors, digest, fill, fresh_folder, part_of
+from tests.transfer.places import content_of, digest, fill, fresh_folder, open_in, part_of
 from twisted_p2p.transfer.failures import Reason, TransferFailed
 from twisted_p2p.transfer.folder import TargetFolder
 from twisted_p2p.transfer.incoming import Incoming
@@ -75,7 +75,6 @@ class IncomingTests(SynchronousTestCase):
         cut=st.integers(1, 5),
     )
     def test_what_goes_out_comes_in(self, files: list[list[bytes]], cut: int) -> None:
-        before = descriptors()
         sent = fresh_folder()
         source = Source(fill(sent, {str(n): b"".join(parts) for n, parts in enumerate(files)}))
         wanted = [(index, nothing()) for index, _ in source.manifest.files]
@@ -91,7 +90,7 @@ class IncomingTests(SynchronousTestCase):
         self.assertEqual(arrival.progress.done, source.manifest.size)
         assert isinstance(messages[-1], Finished)
         self.assertEqual(arrival.incoming.digest, messages[-1].digest)
-        self.assertEqual(descriptors(), before)
+        self.assertEqual(open_in(sent, arrival.place), [])
 
     def test_holes_take_no_room(self) -> None:
         size = 64 << 20

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from tests.transfer.attempts import Scripted, TransferTestCase, says
 from tests.transfer.pipes import Pipe
-from tests.transfer.places import content_of, descriptors, fill
+from tests.transfer.places import content_of, fill
 from twisted_p2p.errors import PeerRefused
 from twisted_p2p.transfer import wire
 from twisted_p2p.transfer.conversation import Conversation
@@ -42,7 +42,7 @@ class RuleTests(TransferTestCase):
     def failure_of(self, side: Conversation) -> TransferFailed:
         failure = self.failureResultOf(side.finished)
         self.assertIsInstance(failure.value, TransferFailed)
-        self.assertEqual(descriptors(), self.before)
+        self.assert_nothing_open()
         error: TransferFailed = failure.value
         return error
 

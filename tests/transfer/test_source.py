@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.transfer.places import descriptors, digest, fill, fresh_folder
+from tests.transfer.places import digest, fill, fresh_folder, open_in
 from twisted_p2p.transfer import outgoing as outgoing_module
 from twisted_p2p.transfer.failures import Reason, TransferFailed
 from twisted_p2p.transfer.manifest import overall_digest
@@ -79,7 +79,6 @@ class SourceTests(SynchronousTestCase):
     def test_opens_only_what_was_listed(self) -> None:
         files = fill(self.folder, dict.fromkeys("abcde", b"1"))
         source = Source(files)
-        before = descriptors()
         files[1].write_bytes(b"22")
         files[2].unlink()
         os.rename(files[3], self.folder / "moved")
@@ -92,7 +91,7 @@ class SourceTests(SynchronousTestCase):
         ):
             failed = self.assertRaises(TransferFailed, source.open, index)
             self.assertIs(failed.reason, reason)
-        self.assertEqual(descriptors(), before)
+        self.assertEqual(open_in(self.folder), [])
         os.close(source.open(0))
 
 
@@ -189,21 +188,19 @@ class OutgoingTests(SynchronousTestCase):
         for change in (b"", b"x" * (3 << 20)):
             (file,) = fill(fresh_folder(), {"a": os.urandom(2 << 20)})
             outgoing = Outgoing(Source([file]), [(0, nothing())], {})
-            before = descriptors()
             outgoing.next_batch()
             os.truncate(file, len(change))
             failed = self.assertRaises(TransferFailed, self.batches, outgoing)
             self.assertIs(failed.reason, Reason.CHANGED)
-            self.assertEqual(descriptors(), before)
+            self.assertEqual(open_in(file.parent), [])
 
     def test_closes_its_file_when_it_is_given_up(self) -> None:
         (file,) = fill(self.folder, {"a": os.urandom(2 << 20)})
-        before = descriptors()
         outgoing = Outgoing(Source([file]), [(0, nothing())], {})
         outgoing.next_batch()
-        self.assertEqual(descriptors(), before + 1)
+        self.assertEqual(open_in(self.folder), [str(file)])
         outgoing.close()
-        self.assertEqual(descriptors(), before)
+        self.assertEqual(open_in(self.folder), [])
         self.assertEqual(outgoing.next_batch(), [])
 
 
