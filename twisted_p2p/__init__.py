@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .tracker.datagrams import (
         TrackerServerDatagramProtocol as TrackerServerDatagramProtocol,
     )
+    from .tracker.present_peers import PresentPeer as PresentPeer
     from .tracker.streams import TrackerServerFactory as TrackerServerFactory
     from .tracker.streams import TrackerServerProtocol as TrackerServerProtocol
     from .tracker.tracker import Tracker as Tracker
@@ -70,6 +71,7 @@ _MODULES = {
     "PeerID": "identity.peer_id",
     "PeerPath": "addresses",
     "PeerProtocol": "protocol",
+    "PresentPeer": "tracker.present_peers",
     "PeerServerEndpoint": "endpoints",
     "Tracker": "tracker.tracker",
     "TrackerClientDatagramProtocol": "tracker.client_protocols",

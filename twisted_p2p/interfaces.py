@@ -115,6 +115,12 @@ class ITrackerPolicy(Interface):
         A peer that goes on asking is asked about again.
         """
 
+    def may_list(peer_id: str, topic: str) -> bool | Deferred[bool]:
+        """Return whether a registered peer may be told who is here and lets it know.
+
+        @param topic: what the peers must have named; ``""`` when it asks for all.
+        """
+
     def registered(peer_id: str, address: HostPort) -> None:
         """Take it that a peer is registered from an address, anew or again."""
 

@@ -20,12 +20,13 @@ from .datagram.path_protocol import PathDatagramProtocol
 from .errors import P2PError, PathLost, PeerRefused
 from .identity.keys import IdentityKey
 from .identity.peer_id import PeerID
-from .identity.record import RECORD_LIFETIME, PeerRecord, address_policy
+from .identity.record import check_topics, sign_own_record
 from .interfaces import IPathObserver, IPeerFactory
 from .rendezvous.gathering import interface_addresses
 from .rendezvous.meeting_place import MeetingPlace
 from .rendezvous.offer import Refusal
 from .rendezvous.session import PeerSession
+from .tracker.present_peers import PresentPeer
 
 
 @implementer(IPathObserver)
@@ -98,6 +99,7 @@ class HolePunchProtocol(PathDatagramProtocol):
         trackers: Iterable[tuple[str, int]] = (),
         *,
         allow: Collection[str] | None = None,
+        topics: Iterable[str] = (),
         interfaces: Callable[[], Iterable[str]] = interface_addresses,
         random_bytes: Callable[[int], bytes] = os.urandom,
         wall_clock: Callable[[], float] = time.time,
@@ -109,15 +111,18 @@ class HolePunchProtocol(PathDatagramProtocol):
         :param trackers: pairs ``(host, port)``.
         :param allow: the peers that may punch and may learn this node's addresses, or None for
             all; see also `may_punch`.
+        :param topics: what this peer is listed under, eight topics of 1 to 32 bytes at most.
         :param interfaces: returns the IP addresses of this host, as text.
         :param random_bytes: returns so many unforeseeable bytes.
         :param wall_clock: returns seconds; a wrong clock is no harm.
         :raises InvalidPeerID: when ``allow`` has something else.
+        :raises ValueError: for other topics.
         """
         super().__init__()
         self.peer_id: str = identity.peer_id
         self._identity = identity
         self._allowed = None if allow is None else frozenset(map(PeerID, allow))
+        self._topics = check_topics(topics)
         self._acquaintances: dict[PeerID, _Acquaintance] = {}
         self._sessions_by_path: dict[DatagramPath, PeerSession] = {}
         self._place = MeetingPlace(
@@ -165,6 +170,13 @@ class HolePunchProtocol(PathDatagramProtocol):
         listens.
         """
         return self._place.trackers.when_registered()
+
+    def peers(self, topic: str = "") -> Deferred[list[PresentPeer]]:
+        """Return a Deferred of the peers that are here and let this one know, of a topic or all.
+
+        Fails with `TrackerUnreachable` or `TrackerBusy`; call it once the port listens.
+        """
+        return self._place.trackers.peers(topic)
 
     def punch(self, peer_id: str) -> Deferred[PeerPath]:
         """Find a path to a peer.
@@ -305,17 +317,13 @@ class HolePunchProtocol(PathDatagramProtocol):
         return None if self._tell(self.may_punch, str(peer_id)) else Refusal.NOT_ALLOWED
 
     def _describe(self, sequence: int, mapped_address: HostPort) -> bytes:
-        policy, listed = address_policy(self._allowed)
-        record = PeerRecord(
-            peer_id=self._identity.peer_id,
-            sequence=sequence,
-            lifetime=RECORD_LIFETIME,
-            accepting=True,
-            addresses=(mapped_address,),
-            address_policy=policy,
-            listed_keys=tuple(peer.public_key for peer in listed),
+        return sign_own_record(
+            self._identity,
+            sequence,
+            mapped_address,
+            allowed=self._allowed,
+            topics=self._topics,
         )
-        return record.sign(self._identity)
 
     def _tell(self, hook: Callable[..., object], *arguments: object) -> object:
         """Call a hook and return its answer, which is None when it failed."""

@@ -15,7 +15,7 @@ from ..identity.peer_id import PeerID
 from ..node.service import P2PNode
 from .exit_status import ExitStatus
 from .joining import JoinedEnd
-from .options import Options
+from .options import Options, topic_option
 from .reporting import Reporter
 from .running import run_with_node
 from .standard_streams import join_standard_streams
@@ -27,9 +27,15 @@ from .streams import StreamEnd
 @click.option("--to", "target", metavar="ENDPOINT", help="A Twisted client endpoint string.")
 @click.option("--allow", multiple=True, metavar="PEER", help="A peer that may connect.")
 @click.option("--once", is_flag=True, help="Stop after one stream, as without --to.")
+@topic_option(multiple=True, help="What others find this peer under; may be repeated.")
 @click.pass_obj
 def command(
-    options: Options, service: str, target: str | None, allow: tuple[str, ...], once: bool
+    options: Options,
+    service: str,
+    target: str | None,
+    allow: tuple[str, ...],
+    once: bool,
+    topic: tuple[str, ...],
 ) -> ExitStatus:
     """Accept a stream for SERVICE and join it with stdin and stdout.
 
@@ -57,7 +63,7 @@ def command(
             joined = Deferred.fromCoroutine(_join(stream, endpoint, options.reporter))
             joined.addErrback(lambda failure: None)  # said by the closed event
 
-    return run_with_node(options, serve, prepare=listen)
+    return run_with_node(options, serve, prepare=listen, topics=topic)
 
 
 class _Accepting(Factory):

@@ -39,6 +39,7 @@ _MODULES = {
     "send": "send",
     "receive": "receive",
     "ping": "ping",
+    "peers": "peers",
     "demo": "demo",
 }
 """Where each command is, in the order in which the help lists them."""

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from attrs import frozen
 
 from ..addresses import HostPort
 from ..identity.keys import IdentityKey, load_or_create_identity
+from ..identity.record import check_topics
 from ..node.defaults import default_identity_path
 from .reporting import Reporter
+
+CommandT = TypeVar("CommandT", bound=Callable[..., object])
+
+
+def topic_option(**settings: Any) -> Callable[[CommandT], CommandT]:
+    """Return the decorator that gives a command the option ``--topic T``."""
+
+    def check(
+        context: click.Context, option: click.Parameter, value: str | tuple[str, ...]
+    ) -> str | tuple[str, ...]:
+        try:
+            if value:
+                check_topics((value,) if isinstance(value, str) else value)
+        except ValueError as error:
+            raise click.UsageError(f"--topic: {error}") from None
+        return value
+
+    return click.option("--topic", metavar="T", callback=check, **settings)
 
 
 @frozen

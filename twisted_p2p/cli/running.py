@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -28,18 +28,22 @@ async def _nothing(reactor: Any, node: P2PNode) -> None:
 
 
 def run_with_node(
-    options: Options, command: NodeCommand, *, prepare: NodeCommand = _nothing
+    options: Options,
+    command: NodeCommand,
+    *,
+    prepare: NodeCommand = _nothing,
+    topics: Collection[str] = (),
 ) -> ExitStatus:
     """Start a node, run the command when the node can be reached, and stop the node.
 
-    ``prepare`` is run first: what it opens is open when the node is said to be ready.  Returns
-    the exit status; a failure has been reported.
+    ``prepare`` is run first: what it opens is open when the node is said to be ready.  The node
+    has these topics.  Returns the exit status; a failure has been reported.
     """
     identity = options.identity()
     trackers = options.require_trackers()
 
     async def main(reactor: Any) -> None:
-        node = P2PNode(reactor, identity, trackers=trackers, port=options.port)
+        node = P2PNode(reactor, identity, trackers=trackers, port=options.port, topics=topics)
         reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
         node.startService()
         await prepare(reactor, node)

@@ -7,11 +7,13 @@ higher sequence holds, and a record is good for its lifetime from when its holde
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum
+from itertools import accumulate
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.errors import InvalidPeerID, InvalidSignature, MalformedMessage
@@ -63,6 +65,28 @@ def address_policy(allowed: Collection[PeerID] | None) -> tuple[AddressPolicy, f
     return AddressPolicy.AFTER_ANSWER, frozenset()
 
 
+MOST_TOPICS = 8
+"""Topics of one peer."""
+
+MAXIMUM_TOPIC = 32
+"""Bytes of UTF-8 of the longest topic; the shortest has one."""
+
+
+def check_topics(topics: Iterable[str]) -> tuple[str, ...]:
+    """Return the topics of a peer, each once.
+
+    Raises `ValueError`, with a sentence for the user, unless they are `MOST_TOPICS` at most of 1
+    to `MAXIMUM_TOPIC` bytes each.
+    """
+    checked = tuple(dict.fromkeys(topics))
+    if len(checked) > MOST_TOPICS:
+        raise ValueError(f"a peer has {MOST_TOPICS} topics at most, not {len(checked)}")
+    for topic in checked:
+        if not 1 <= len(topic.encode()) <= MAXIMUM_TOPIC:
+            raise ValueError(f"a topic has 1 to {MAXIMUM_TOPIC} bytes, unlike {topic!r}")
+    return checked
+
+
 def _listed_attribute(code: int, name: str) -> AttributeType[tuple[bytes, ...]]:
     def encode(value: tuple[bytes, ...], _transaction_id: bytes) -> bytes:
         if any(len(key) != _KEY_SIZE for key in value):
@@ -87,6 +111,9 @@ _POLICY = enum_attribute(0x7425, "RECORD-ADDRESS-POLICY", AddressPolicy)
 _LISTED = _listed_attribute(0x7426, "RECORD-LISTED")
 _SIGNATURE = bytes_attribute(0x7427, "RECORD-SIGNATURE", SIGNATURE_SIZE, SIGNATURE_SIZE)
 _NAT_FACTS = bytes_attribute(0xF420, "RECORD-NAT-FACTS", 1, 16)
+_TOPIC = text_attribute(
+    0xF421, "RECORD-TOPIC", maximum_characters=MAXIMUM_TOPIC, maximum_bytes=MAXIMUM_TOPIC
+)
 
 _SIGNATURE_FIELD = 4 + SIGNATURE_SIZE
 
@@ -124,6 +151,14 @@ class PeerRecord:
     nat_facts: bytes = b""
     """What the peer knows of its NATs, opaque here, 16 bytes at most."""
 
+    topics: tuple[str, ...] = ()
+    """What the peer wants to be found by; see `check_topics`."""
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the record, its signature among them."""
+        return len(self._encode()) + _SIGNATURE_FIELD
+
     def sign(self, identity: IdentityKey) -> bytes:
         """Return the record's bytes, signed by the identity that it speaks of.
 
@@ -134,6 +169,7 @@ class PeerRecord:
             raise ValueError("a record is signed by the peer that it speaks of")
         if not 1 <= self.lifetime <= MAXIMUM_LIFETIME:
             raise ValueError(f"a record's lifetime is from 1 to {MAXIMUM_LIFETIME} seconds")
+        check_topics(self.topics)
         signed = self._encode()
         if len(signed) + _SIGNATURE_FIELD > MAXIMUM_RECORD:
             raise ValueError(f"a record has {MAXIMUM_RECORD} bytes at most")
@@ -156,8 +192,40 @@ class PeerRecord:
                 *((_SERVICE, service) for service in self.services),
                 *((_ADDRESS, address) for address in self.addresses),
                 *(pair for pair in optional if pair[1]),
+                *((_TOPIC, topic) for topic in self.topics),
             ]
         )
+
+
+def sign_own_record(
+    identity: IdentityKey,
+    sequence: int,
+    mapped_address: HostPort,
+    *,
+    allowed: Collection[PeerID] | None,
+    accepting: bool = True,
+    services: Sequence[str] = (),
+    topics: tuple[str, ...] = (),
+) -> bytes:
+    """Return the record by which a peer of ours is registered, signed.
+
+    ``allowed`` are the peers that it lets in, None being everybody.  The services that the record
+    has no room for are left out, the last ones first.
+    """
+    policy, listed = address_policy(allowed)
+    record = PeerRecord(
+        peer_id=identity.peer_id,
+        sequence=sequence,
+        lifetime=RECORD_LIFETIME,
+        accepting=accepting,
+        addresses=(mapped_address,),
+        address_policy=policy,
+        listed_keys=tuple(peer.public_key for peer in listed),
+        topics=topics,
+    )
+    sizes = accumulate(len(encode_attributes([(_SERVICE, name)])) for name in services)
+    fitting = bisect_right(list(sizes), MAXIMUM_RECORD - record.size)
+    return evolve(record, services=tuple(services[:fitting])).sign(identity)
 
 
 def decode_record(data: bytes) -> PeerRecord:
@@ -190,11 +258,19 @@ def _read(run: AttributeRun) -> PeerRecord:
         address_policy=run.require(_POLICY),
         listed_keys=run.take(_LISTED, ()),
         nat_facts=run.take(_NAT_FACTS, b""),
+        topics=_topics(run.take_all(_TOPIC)),
     )
     run.end()
     if not 1 <= record.lifetime <= MAXIMUM_LIFETIME:
         raise MalformedMessage("the record's lifetime is out of range")
     return record
+
+
+def _topics(topics: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return check_topics(topics)
+    except ValueError:
+        raise MalformedMessage("the record's topics are too many, or too long") from None
 
 
 def _peer_id(public_key: bytes) -> PeerID:

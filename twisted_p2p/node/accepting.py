@@ -14,11 +14,7 @@ from ..addresses import PeerAddress
 from ..connection.wire import encode_opening
 from ..errors import PeerRefused, ServiceInUse, UnknownService
 from ..identity.peer_id import PeerID
-from ..identity.record import AddressPolicy, address_policy
 from ..rendezvous.offer import Refusal
-
-_ROOM_FOR_NAMES = 256
-"""Bytes that the names of services take in a record; the rest of them is not listed."""
 
 
 def check_service(service: str) -> None:
@@ -119,22 +115,16 @@ class Listeners:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The names of the services, as many as a record has room for."""
-        named: list[str] = []
-        room = _ROOM_FOR_NAMES
-        for service in self._by_service:
-            room -= len(service.encode()) + 8
-            if room < 0:
-                break
-            named.append(service)
-        return tuple(named)
+        """The names of the services."""
+        return tuple(self._by_service)
 
-    def address_policy(self) -> tuple[AddressPolicy, frozenset[PeerID]]:
-        """Return who learns this node's addresses by an introduction, and whom that lists."""
+    @property
+    def allowed(self) -> frozenset[PeerID] | None:
+        """Whom any of the services admits; None is every authenticated peer."""
         allows = [listener.allow for listener in self._by_service.values()]
         if None in allows:
-            return address_policy(None)
-        return address_policy(frozenset(peer for allow in allows for peer in allow or ()))
+            return None
+        return frozenset(peer for allow in allows for peer in allow or ())
 
     def close(self) -> None:
         """Remove all."""

@@ -26,12 +26,13 @@ from ..connection.quic_router import QUICRouter
 from ..errors import PeerRefused
 from ..identity.keys import IdentityKey
 from ..identity.peer_id import PeerID
-from ..identity.record import RECORD_LIFETIME, PeerRecord
+from ..identity.record import check_topics, sign_own_record
 from ..interfaces import IPeerLink, IPeerNode
 from ..rendezvous.gathering import interface_addresses
 from ..rendezvous.meeting_place import MeetingPlace
 from ..rendezvous.offer import Refusal
 from ..rendezvous.session import PeerSession
+from ..tracker.present_peers import PresentPeer
 from .accepting import Listeners, check_service
 from .dialing import Links
 from .link import LinkOwner, PeerLink
@@ -65,6 +66,7 @@ class P2PNode(Service):
         *,
         trackers: Iterable[tuple[str, int]] = (),
         port: int = 0,
+        topics: Iterable[str] = (),
         interfaces: Callable[[], Iterable[str]] = interface_addresses,
         random_bytes: Callable[[int], bytes] = os.urandom,
         wall_clock: Callable[[], float] = time.time,
@@ -75,13 +77,16 @@ class P2PNode(Service):
             name, `IReactorPluggableNameResolver`.
         :param trackers: pairs ``(host, port)``; see also `add_tracker`.
         :param port: the UDP port, 0 for any that is free.
+        :param topics: what this node is listed under while it listens; see `peers`.
         :param interfaces: returns the IP addresses of this host, as text.
         :param random_bytes: returns so many unforeseeable bytes.
         :param wall_clock: returns seconds; a wrong clock is no harm.
+        :raises ValueError: for more than eight topics, or one that has not 1 to 32 bytes.
         """
         self.peer_id = identity.peer_id
         self._reactor = reactor
         self._identity = identity
+        self._topics = check_topics(topics)
         self._until_started: list[Deferred[None]] | None = []
         self._router: QUICRouter[PeerLink] = QUICRouter()
         self._listeners = Listeners(identity.peer_id, self._describe_anew)
@@ -219,6 +224,23 @@ class P2PNode(Service):
         presence = await self._trackers.look_up(link.peer_id)
         return Pong(round_trip, path, presence.accepting)
 
+    def peers(self, topic: str = "") -> Deferred[list[PresentPeer]]:
+        """Return a Deferred of the peers that are here and let this node know.
+
+        They are those that some tracker knows, and that let everybody in or allow this node; with
+        a ``topic``, those that have named it.  Each is told once, this node is not.  Fails with
+        `TrackerUnreachable` or `TrackerBusy`.
+
+        :raises ValueError: when it is no topic.
+        """
+        if topic:
+            check_topics([topic])
+        return Deferred.fromCoroutine(self._peers(topic))
+
+    async def _peers(self, topic: str) -> list[PresentPeer]:
+        await self._be_started()
+        return await self._trackers.peers(topic)
+
     def connection_with(self, peer_id: str) -> IPeerLink | None:
         """Return the live connection with a peer, or None."""
         return self._links.live(PeerID(peer_id))
@@ -255,15 +277,12 @@ class P2PNode(Service):
 
     def _describe(self, sequence: int, mapped_address: HostPort) -> bytes:
         """Return this node's signed record."""
-        policy, listed = self._listeners.address_policy()
-        record = PeerRecord(
-            peer_id=self._identity.peer_id,
-            sequence=sequence,
-            lifetime=RECORD_LIFETIME,
+        return sign_own_record(
+            self._identity,
+            sequence,
+            mapped_address,
+            allowed=self._listeners.allowed,
             accepting=not self._listeners.is_empty,
             services=self._listeners.services,
-            addresses=(mapped_address,),
-            address_policy=policy,
-            listed_keys=tuple(peer.public_key for peer in listed),
+            topics=self._topics,
         )
-        return record.sign(self._identity)

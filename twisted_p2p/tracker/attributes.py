@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted_p2p.identity.record import MAXIMUM_TOPIC
 from twisted_p2p.stun.attributes import (
     ERROR_CODE,
     LIFETIME,
@@ -17,6 +18,7 @@ from twisted_p2p.stun.attributes import (
     uint64_attribute,
     xor_address_attribute,
 )
+from twisted_p2p.tracker.listed_peer import listed_peer_attribute
 
 VERSION = 1
 """The protocol version spoken here."""
@@ -33,6 +35,9 @@ CHALLENGE_MINIMUM = 128
 MAXIMUM_ADDRESSES = 4
 """Observed addresses of one peer that are kept and told."""
 
+MAXIMUM_LISTED = 24
+"""Peers that one answer lists."""
+
 # Methods; all stay below 0x100, so that the first byte of a message stays 0 to 3.
 REGISTER = 0x0E1
 REFRESH = 0x0E2
@@ -41,6 +46,7 @@ LOOK_UP = 0x0E4
 INTRODUCE = 0x0E5
 OFFER = 0x0E6
 ANSWER = 0x0E7
+LIST = 0x0E8
 
 # Numbers of ERROR-CODE.
 BAD_REQUEST = 400
@@ -67,9 +73,14 @@ SERVICE_NAME = text_attribute(0x7409, "SERVICE-NAME", maximum_characters=255, ma
 ACCEPTING = flag_attribute(0x740A, "ACCEPTING")
 SEQUENCE = uint64_attribute(0x740B, "SEQUENCE")
 SERVER_ADDRESS = xor_address_attribute(0x740D, "SERVER-ADDRESS")
+TOPIC = text_attribute(
+    0x740E, "TOPIC", maximum_characters=MAXIMUM_TOPIC, maximum_bytes=MAXIMUM_TOPIC
+)
+LISTED_PEER = listed_peer_attribute(0x740F, "LISTED-PEER")
 RETRY_AFTER = uint32_attribute(0xF401, "RETRY-AFTER")  # milliseconds
 NAT_FACTS = bytes_attribute(0xF402, "NAT-FACTS", 1, 16)
 INTRODUCTIONS_SUCCEEDED = uint32_attribute(0xF403, "INTRODUCTIONS-SUCCEEDED")
+PEERS_IN_ALL = uint32_attribute(0xF404, "PEERS-IN-ALL")
 
 KNOWN_ATTRIBUTES = frozenset(
     kind.code
@@ -86,6 +97,8 @@ KNOWN_ATTRIBUTES = frozenset(
         ACCEPTING,
         SEQUENCE,
         SERVER_ADDRESS,
+        TOPIC,
+        LISTED_PEER,
         ERROR_CODE,
         LIFETIME,
         PADDING,

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from functools import partial
 from typing import Any, TypeVar
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
 from twisted_p2p.addresses import DatagramPath, HostPort
-from twisted_p2p.errors import TrackerUnreachable
+from twisted_p2p.errors import P2PError, TrackerUnreachable
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
 from twisted_p2p.tracker.carriers import Carrier, DatagramCarrier, is_address
@@ -24,7 +32,7 @@ from twisted_p2p.tracker.client_events import (
     RegistrationLost,
     TrackerEvent,
 )
-from twisted_p2p.tracker.first_success import first_success
+from twisted_p2p.tracker.first_success import GRACE, first_success
 from twisted_p2p.tracker.messages import (
     AnswerTaken,
     Indication,
@@ -32,6 +40,7 @@ from twisted_p2p.tracker.messages import (
     OfferHandedOver,
     Presence,
 )
+from twisted_p2p.tracker.present_peers import PresentPeer
 from twisted_p2p.tracker.standing import Describe
 from twisted_p2p.tracker.stream_client import StreamCarrier
 from twisted_p2p.tracker.tracker_client import TrackerClient
@@ -39,6 +48,11 @@ from twisted_p2p.tracker.tracker_client import TrackerClient
 T = TypeVar("T")
 
 _REMEMBERED_INITIATORS = 256
+
+MOST_LISTINGS = 16
+"""How often a tracker is asked for one list of peers: even of a topic whose honest peers share a
+network with one another, and a flood has another one, 99 in 100 are told.
+"""
 
 
 @define(eq=False)
@@ -194,6 +208,28 @@ class Trackers:
             _ask_each(self._trackers.values(), lambda client: client.look_up(peer_id)),
         )
 
+    def peers(self, topic: str = "") -> Deferred[list[PresentPeer]]:
+        """Ask all trackers who is here and lets this node know, of a topic or of all.
+
+        Each is asked again until it has told all, or `MOST_LISTINGS` times.  Every peer is told
+        once, in the order in which they were drawn.  Fails with `TrackerBusy` or
+        `TrackerUnreachable` when no tracker tells.
+        """
+        return Deferred.fromCoroutine(self._peers(topic))
+
+    async def _peers(self, topic: str) -> list[PresentPeer]:
+        present: dict[str, PresentPeer] = {}
+
+        async def gather(client: TrackerClient) -> None:
+            async for peer in _listed_by(client, topic):
+                present.setdefault(peer.peer_id, peer)
+
+        gathering = _ask_each(self._trackers.values(), gather)
+        await first_success(self._reactor, gathering, cancel_rest=False)
+        rest = DeferredList(gathering).addTimeout(GRACE, self._reactor, lambda *_: None)
+        await rest
+        return list(present.values())
+
     def introduce(self, target: PeerID, box: bytes) -> Deferred[Introduced]:
         """Have a boxed offer, 1 to 900 bytes, handed to a peer by every tracker that knows it.
 
@@ -267,6 +303,24 @@ class Trackers:
         self._initiators.move_to_end(peer_key)
         if len(self._initiators) > _REMEMBERED_INITIATORS:
             self._initiators.popitem(last=False)
+
+
+async def _listed_by(client: TrackerClient, topic: str) -> AsyncIterator[PresentPeer]:
+    """Yield each peer that a tracker lists, asking until it has told all."""
+    seen: set[str] = set()
+    for _ in range(MOST_LISTINGS):
+        try:
+            listing = await client.list_peers(topic)
+        except P2PError:
+            if seen:
+                return  # what was told is good all the same
+            raise
+        for peer in listing.peers:
+            if peer.peer_id not in seen:
+                seen.add(peer.peer_id)
+                yield peer
+        if len(seen) >= listing.in_all:
+            return
 
 
 def _ask_each(

@@ -41,18 +41,18 @@ class RegistrationLost:
 
 @frozen
 class RequestAnswered:
-    """A look-up, introduction or answer of this node's was taken."""
+    """A look-up, listing, introduction or answer of this node's was taken."""
 
     number: int
     """As the command returned it."""
 
     response: Success
-    """`Presence`, `Introduced` or `AnswerTaken`, as was asked."""
+    """`Presence`, `Listed`, `Introduced` or `AnswerTaken`, as was asked."""
 
 
 @frozen
 class RequestFailed:
-    """A look-up, introduction or answer of this node's was not taken."""
+    """A look-up, listing, introduction or answer of this node's was not taken."""
 
     number: int
     error: P2PError

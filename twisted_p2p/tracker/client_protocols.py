@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any
 
 from attrs import field, frozen
@@ -23,7 +23,7 @@ from twisted_p2p.datagram.path_protocol import PathDatagramProtocol
 from twisted_p2p.errors import P2PError, TrackerUnreachable
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
-from twisted_p2p.identity.record import RECORD_LIFETIME, PeerRecord, address_policy
+from twisted_p2p.identity.record import check_topics, sign_own_record
 from twisted_p2p.identity.sequence import RisingSequence
 from twisted_p2p.tracker.carriers import Carrier, CarrierUser, DatagramCarrier
 from twisted_p2p.tracker.client_events import (
@@ -34,6 +34,7 @@ from twisted_p2p.tracker.client_events import (
     TrackerEvent,
 )
 from twisted_p2p.tracker.messages import AnswerTaken, Introduced, OfferHandedOver, Presence
+from twisted_p2p.tracker.present_peers import Listing
 from twisted_p2p.tracker.stream_client import TrackerStream
 from twisted_p2p.tracker.tracker_client import TrackerClient
 from twisted_p2p.tracker.watch import Watch
@@ -66,23 +67,21 @@ class ClientSettings:
     accepting: bool = True
     allow: frozenset[PeerID] | None = None
     """The peers that may be introduced, or None for all."""
+    topics: tuple[str, ...] = ()
     random_bytes: Callable[[int], bytes] = os.urandom
     wall_clock: Callable[[], float] = field(default=time.time)
 
     def describe(self, sequence: int, mapped_address: HostPort) -> bytes:
         """Return the signed record."""
-        policy, listed = address_policy(self.allow)
-        record = PeerRecord(
-            peer_id=self.identity.peer_id,
-            sequence=sequence,
-            lifetime=RECORD_LIFETIME,
+        return sign_own_record(
+            self.identity,
+            sequence,
+            mapped_address,
+            allowed=self.allow,
             accepting=self.accepting,
             services=self.services,
-            addresses=(mapped_address,),
-            address_policy=policy,
-            listed_keys=tuple(peer.public_key for peer in listed),
+            topics=self.topics,
         )
-        return record.sign(self.identity)
 
 
 def client_settings(
@@ -92,6 +91,7 @@ def client_settings(
     services: Collection[str] = (),
     accepting: bool = True,
     allow: Collection[str] | None = None,
+    topics: Iterable[str] = (),
     random_bytes: Callable[[int], bytes] = os.urandom,
     wall_clock: Callable[[], float] = time.time,
 ) -> ClientSettings:
@@ -100,13 +100,22 @@ def client_settings(
     :param services: the names of what this peer offers, for others to look up.
     :param accepting: whether this peer wants to be connected to at all.
     :param allow: the peers that may be introduced to this one, or None for all.
+    :param topics: what this peer is listed under, eight topics of 1 to 32 bytes at most.
     :param random_bytes: returns so many unforeseeable bytes.
     :param wall_clock: returns seconds; a wrong clock is no harm.
     :raises InvalidPeerID: when ``allow`` has something else.
+    :raises ValueError: for other topics.
     """
     allowed = None if allow is None else frozenset(map(PeerID, allow))
     return ClientSettings(
-        reactor, identity, tuple(services), accepting, allowed, random_bytes, wall_clock
+        reactor,
+        identity,
+        tuple(services),
+        accepting,
+        allowed,
+        check_topics(topics),
+        random_bytes,
+        wall_clock,
     )
 
 
@@ -149,6 +158,16 @@ class TrackerClientHooks:
     def look_up(self, peer_id: str) -> Deferred[Presence]:
         """Ask whether a peer is there and what it offers; fails with `PeerOffline`."""
         return self._client.look_up(PeerID(peer_id))
+
+    def list_peers(self, topic: str = "") -> Deferred[Listing]:
+        """Ask who is here and lets this client know, of a topic or of all.
+
+        The Deferred tells some of them, drawn at random, and how many there are; ask again for
+        others.  It fails with `TrackerBusy` or `TrackerUnreachable`.
+
+        :raises ValueError: when it is no topic.
+        """
+        return self._client.list_peers(topic)
 
     def introduce(self, peer_id: str, box: bytes) -> Deferred[Introduced]:
         """Have 1 to 900 bytes handed to a peer, with this client's address.

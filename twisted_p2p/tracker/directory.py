@@ -1,4 +1,4 @@
-"""What a tracker does for those whose address is proven: it registers, looks up and introduces.
+"""What a tracker does for those whose address is proven: it registers, tells and introduces.
 
 The service has checked cookie or token, form and rate; signatures and permissions are checked
 here.
@@ -25,6 +25,7 @@ from twisted_p2p.tracker.attributes import (
 from twisted_p2p.tracker.cookies import Cookies
 from twisted_p2p.tracker.introductions import Introductions
 from twisted_p2p.tracker.limits import Refusal
+from twisted_p2p.tracker.listings import Listings
 from twisted_p2p.tracker.messages import (
     Answer,
     AnswerHandedOver,
@@ -32,6 +33,7 @@ from twisted_p2p.tracker.messages import (
     Indication,
     Introduce,
     Introduced,
+    ListPeers,
     LookUp,
     OfferHandedOver,
     Presence,
@@ -48,6 +50,7 @@ from twisted_p2p.tracker.registry import Registry
 from twisted_p2p.tracker.server_events import (
     ForeignServerAddress,
     IntroductionWanted,
+    ListingWanted,
     RegistrationWanted,
     Wish,
 )
@@ -108,6 +111,7 @@ class Directory:
         self,
         registry: Registry,
         introductions: Introductions,
+        listings: Listings,
         cookies: Cookies,
         public_hosts: frozenset[str],
         *,
@@ -117,6 +121,7 @@ class Directory:
         self.signature_checks = 0
         self._registry = registry
         self._introductions = introductions
+        self._listings = listings
         self._cookies = cookies
         self._public_hosts = public_hosts
         self._asks_permission = asks_permission
@@ -129,6 +134,7 @@ class Directory:
             LookUp: self._look_up,
             Introduce: self._introduce,
             Answer: self._answer,
+            ListPeers: self._list,
         }
 
     def fulfil(self, request: Request, asked: Asked) -> Reply | Undecided:
@@ -230,6 +236,12 @@ class Directory:
             request.peer_key, request.box, addresses, answerer.record.nat_facts
         )
         return Reply(AnswerTaken(), ((answer, path),))
+
+    def _list(self, request: ListPeers, asked: Asked) -> Reply | Undecided:
+        asking = self._speaker(request.peer_key, asked)
+        self._listings.limit(request, asked.path.remote.host, asked.now)
+        wish = ListingWanted(str(asking.record.peer_id), request.topic)
+        return self._ask(wish, lambda now: Reply(self._listings.answer(request)), asked.now)
 
     def _check_addresses(self, request: Register | Unregister, asked: Asked) -> None:
         """Refuse what was signed for another address of the node, or for another tracker."""

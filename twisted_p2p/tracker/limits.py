@@ -26,6 +26,24 @@ class TrackerLimits:
     registrations: int = 100_000
     """In all; a record takes up to some 3 kB."""
 
+    registrations_of_ipv4_address: int = 2_000
+    """From one IPv4 address, which a carrier's NAT may give to many nodes."""
+
+    registrations_of_ipv6_64: int = 2_000
+    """From one IPv6 /64, which is one network."""
+
+    registrations_of_ipv6_56: int = 4_000
+    registrations_of_ipv6_48: int = 8_000
+    """From one IPv6 /48, which one site may have."""
+
+    topics: int = 100_000
+    """Different ones in all, of peers that are listed to everybody, as all that follows here."""
+
+    peers_of_topic: int = 50_000
+
+    peers_of_topic_and_network: int = 1_000
+    """Of one topic, from one /24 (IPv6: /48)."""
+
     departed_peers: int = 20_000
     """Peers that are gone and whose sequence is remembered still."""
 
@@ -37,6 +55,12 @@ class TrackerLimits:
 
     requests: int = 400
     """With a valid cookie or token, a second and source."""
+
+    listings_by_source: int = 1_200
+    """Asked for from one source, a minute."""
+
+    listings_by_peer: int = 120
+    """Asked for by one peer, a minute."""
 
     introductions: int = 100_000
     """Of the last two minutes, in all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
+from twisted_p2p.tracker.peer_index import PeerIndex
 from twisted_p2p.tracker.store import IPeerStore, RegisteredPeer
 
 
@@ -12,6 +13,7 @@ class MemoryPeerStore:
     """Keeps peers for as long as the process runs."""
 
     def __init__(self) -> None:
+        self.index = PeerIndex()
         self._peers: dict[bytes, RegisteredPeer] = {}
 
     def peer(self, peer_key: bytes) -> RegisteredPeer | None:
@@ -21,10 +23,12 @@ class MemoryPeerStore:
     def save(self, peer_key: bytes, peer: RegisteredPeer) -> None:
         """Keep a peer in the place of what was known of it."""
         self._peers[peer_key] = peer
+        self.index.put(peer_key, peer)
 
     def remove(self, peer_key: bytes) -> None:
         """Forget a peer that is there."""
         del self._peers[peer_key]
+        self.index.remove(peer_key)
 
     def __len__(self) -> int:
         return len(self._peers)

@@ -44,10 +44,13 @@ from twisted_p2p.tracker.attributes import (
     COOKIE_NEEDED,
     INTRODUCE,
     INTRODUCTIONS_SUCCEEDED,
+    LIST,
+    LISTED_PEER,
     LOOK_UP,
     NAT_FACTS,
     OFFER,
     PEER_ID,
+    PEERS_IN_ALL,
     REFRESH,
     REGISTER,
     RETRY_AFTER,
@@ -58,8 +61,10 @@ from twisted_p2p.tracker.attributes import (
     SIGNED_RECORD,
     TARGET,
     TOKEN,
+    TOPIC,
     UNREGISTER,
 )
+from twisted_p2p.tracker.listed_peer import ListedPeer
 from twisted_p2p.tracker.wire import OfAnyMethod, TrackerMessage
 
 # Requests of a node.
@@ -225,6 +230,18 @@ class Answer(_Request):
     """Whether the tracker may tell the initiator this node's observed addresses."""
 
 
+@frozen
+class ListPeers(_Request):
+    """Asks who is here that lets this peer know; answered by `Listed`."""
+
+    method = LIST
+
+    peer_key: Annotated[bytes, PEER_ID]
+    token: Annotated[bytes, TOKEN]
+    topic: Annotated[str, TOPIC] = ""
+    """What the peers must have named; "" is all of them."""
+
+
 # Responses of the tracker.
 
 
@@ -294,6 +311,20 @@ class AnswerTaken(_Success):
     method = ANSWER
 
 
+@frozen
+class Listed(_Success):
+    """Some of the peers that are here, drawn at random: asked again, others."""
+
+    method = LIST
+
+    in_all: Annotated[int, PEERS_IN_ALL] = 0
+    """How many there are in all.  Of more than 96 peers that list the asking one, the rest counts
+    whatever their topics are.
+    """
+    peers: Annotated[tuple[ListedPeer, ...], LISTED_PEER, ...] = ()
+    """`MAXIMUM_LISTED` at most, the asking peer not among them."""
+
+
 class _Error(OfAnyMethod):
     __slots__ = ()
 
@@ -352,19 +383,20 @@ class AnswerHandedOver(_HandedOver):
     method = ANSWER
 
 
-Request = Register | Refresh | Unregister | LookUp | Introduce | Answer
-Success = Registered | Refreshed | Unregistered | Presence | Introduced | AnswerTaken
+Request = Register | Refresh | Unregister | LookUp | Introduce | Answer | ListPeers
+Success = Registered | Refreshed | Unregistered | Presence | Introduced | AnswerTaken | Listed
 Response = Success | Challenge | Failure
 Indication = OfferHandedOver | AnswerHandedOver
 
 REQUESTS: dict[int, type[Request]] = {
-    kind.method: kind for kind in (Register, Refresh, Unregister, LookUp, Introduce, Answer)
+    kind.method: kind
+    for kind in (Register, Refresh, Unregister, LookUp, Introduce, Answer, ListPeers)
 }
 """The class that reads a request, by method."""
 
 _SUCCESSES: dict[int, type[Success]] = {
     kind.method: kind
-    for kind in (Registered, Refreshed, Unregistered, Presence, Introduced, AnswerTaken)
+    for kind in (Registered, Refreshed, Unregistered, Presence, Introduced, AnswerTaken, Listed)
 }
 _INDICATIONS: dict[int, type[Indication]] = {
     kind.method: kind for kind in (OfferHandedOver, AnswerHandedOver)

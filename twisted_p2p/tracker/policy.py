@@ -25,6 +25,10 @@ class TrackerPolicy:
         """Return whether a peer may be introduced to another one, or a Deferred of that."""
         return True
 
+    def may_list(self, peer_id: str, topic: str) -> bool | Deferred[bool]:
+        """Return whether a peer may be told who is here, or a Deferred of that."""
+        return True
+
     def registered(self, peer_id: str, address: HostPort) -> None:
         """Take it that a peer is registered from an address."""
 

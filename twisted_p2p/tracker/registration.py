@@ -1,7 +1,7 @@
 """A node's side of one tracker, as a machine: its registration, and what it asks about peers.
 
 How it registers, refreshes, notices a dead tracker and comes back is `enrolment`'s; how its
-look-ups, introductions and answers wait for a proof of its address and fare, `requests`'.
+look-ups, listings, introductions and answers wait for a proof of its address and fare, `requests`'.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from twisted_p2p.datagram.machine import Address, Datagrams
 from twisted_p2p.errors import P2PError, TrackerUnreachable
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
+from twisted_p2p.identity.record import check_topics
 from twisted_p2p.tracker.attributes import MAXIMUM_BOX, STALE_TOKEN
 from twisted_p2p.tracker.client_events import HandedOver, TrackerEvent
 from twisted_p2p.tracker.enrolment import Enrolment, Errand, State
@@ -23,6 +24,7 @@ from twisted_p2p.tracker.messages import (
     Challenge,
     Failure,
     Introduce,
+    ListPeers,
     LookUp,
     Request,
     Response,
@@ -120,6 +122,16 @@ class TrackerRegistration:
         key = target.public_key
         return self._submit(Proof.COOKIE, lambda cookie: LookUp(cookie, key), now)
 
+    def list_peers(self, topic: str, now: float) -> int:
+        """Ask who is here, of a topic or "" for all; return the number as `look_up` does.
+
+        Raises `ValueError` for a topic that can be none.
+        """
+        if topic:
+            check_topics([topic])
+        own = self._peer_key
+        return self._submit(Proof.TOKEN, lambda token: ListPeers(own, token, topic), now)
+
     def introduce(self, target: PeerID, box: bytes, now: float) -> int:
         """Have a boxed offer handed to a peer; return the number as `look_up` does.
 
@@ -139,7 +151,7 @@ class TrackerRegistration:
         return self._submit(Proof.TOKEN, lambda token: Answer(own, token, key, box, accepting), now)
 
     def cancel(self, number: int) -> None:
-        """Give up a look-up, introduction or answer; no event but one that is due already."""
+        """Give up what was asked about peers; no event but one that is due already."""
         self._requests.cancel(number)
 
     def close(self, now: float) -> None:

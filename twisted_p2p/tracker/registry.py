@@ -16,8 +16,15 @@ from attrs import evolve
 
 from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.identity.record import PeerRecord
-from twisted_p2p.tracker.attributes import MAXIMUM_ADDRESSES, NO_CAPACITY, STALE_SEQUENCE
+from twisted_p2p.tracker.attributes import (
+    MAXIMUM_ADDRESSES,
+    NO_CAPACITY,
+    STALE_SEQUENCE,
+    TOO_MANY,
+)
 from twisted_p2p.tracker.limits import Refusal, TrackerLimits
+from twisted_p2p.tracker.peer_index import EVERYTHING, PeerIndex, network_of, open_topics
+from twisted_p2p.tracker.quotas import Quotas
 from twisted_p2p.tracker.store import IPeerStore, RegisteredPeer, Registration
 
 
@@ -51,6 +58,7 @@ class Registry:
         self._store = store
         self._limits = limits
         self._count = 0
+        self._quotas = Quotas(limits)
         self._departed: OrderedDict[bytes, _HeldRecord] = OrderedDict()
         self._stream_peers: defaultdict[Hashable, set[bytes]] = defaultdict(set)
         # Each registration stands in the heap once, at its expiry or earlier.
@@ -60,6 +68,12 @@ class Registry:
     def __len__(self) -> int:
         """Return the number of registrations; one peer may have several."""
         return self._count
+
+    @property
+    def index(self) -> PeerIndex:
+        """The peers by what they are listed under; do not change it."""
+        index: PeerIndex = self._store.index
+        return index
 
     @property
     def peer_count(self) -> int:
@@ -85,17 +99,17 @@ class Registry:
         """Register a peer with a verified record, and return the registration.
 
         Of more than `MAXIMUM_ADDRESSES` addresses the one refreshed longest ago goes.  Raises
-        `Refusal` for a record that is not the peer's newest or has expired, and when the tracker
-        is full.
+        `Refusal` for a record that is not the peer's newest or has expired, and when the tracker,
+        the peer's network or one of its topics has its fill.
         """
         key = record.peer_id.public_key
         digest = blake2b(encoded, digest_size=16).digest()
         record_expiry = self._record_expiry(key, record, digest, now)
         before = self.find(key, path.remote, is_stream)
-        if before is None and self._count >= self._limits.registrations:
-            wait = self._limits.registration_lifetime
-            raise Refusal(NO_CAPACITY, "this tracker is full", retry_after=wait)
         known = self._store.peer(key)
+        if before is None:
+            self._limit_registrations(path.remote.host)
+        self._limit_topics(record, known.record if known else None, path.remote.host)
         peer = RegisteredPeer(record, digest, record_expiry, known.registrations if known else ())
         expiry = min(now + self._limits.registration_lifetime, record_expiry)
         registration = Registration(path, is_stream, expiry)
@@ -122,8 +136,7 @@ class Registry:
         peer = self._store.peer(peer_key)
         assert peer is not None
         rest = tuple(one for one in peer.registrations if one is not registration)
-        self._leave_stream(peer_key, registration)
-        self._count -= 1
+        self._forget(peer_key, registration)
         if rest:
             self._store.save(peer_key, evolve(peer, registrations=rest))
         else:
@@ -171,6 +184,28 @@ class Registry:
             return held.expiry
         raise Refusal(STALE_SEQUENCE, reason, sequence=held.sequence)
 
+    def _limit_registrations(self, host: str) -> None:
+        """Raise `Refusal` when there is no room for another registration from this host."""
+        if self._count >= self._limits.registrations:
+            raise self._full(NO_CAPACITY, "this tracker is full")
+        if not self._quotas.admit(host):
+            raise self._full(TOO_MANY, "your network has too many registrations")
+
+    def _limit_topics(self, record: PeerRecord, before: PeerRecord | None, host: str) -> None:
+        """Raise `Refusal` when a topic that the peer did not have has its fill."""
+        had = open_topics(before) if before else ()
+        for topic in set(open_topics(record)) - {EVERYTHING, *had}:
+            peers = self.index.of_topic(topic)
+            if peers.count_of(network_of(host)) >= self._limits.peers_of_topic_and_network:
+                raise self._full(TOO_MANY, "your network has too many peers of a topic")
+            if len(peers) >= self._limits.peers_of_topic:
+                raise self._full(NO_CAPACITY, "a topic has too many peers")
+            if not peers and self.index.topics >= self._limits.topics:
+                raise self._full(NO_CAPACITY, "there are too many topics")
+
+    def _full(self, code: int, reason: str) -> Refusal:
+        return Refusal(code, reason, retry_after=self._limits.registration_lifetime)
+
     def _held(self, key: bytes) -> _HeldRecord | None:
         peer = self._store.peer(key)
         if peer is None:
@@ -194,18 +229,21 @@ class Registry:
         """Save a peer with one registration added at the end, or moved there."""
         others = [one for one in peer.registrations if one is not before]
         if before is not None:
-            self._leave_stream(key, before)
+            self._forget(key, before)
         elif len(others) == MAXIMUM_ADDRESSES:
-            self._leave_stream(key, others.pop(0))
-        else:
-            self._count += 1
+            self._forget(key, others.pop(0))
+        self._count += 1
+        self._quotas.add(registration.path.remote.host)
         if registration.is_stream:
             self._stream_peers[registration.path.local].add(key)
         self._departed.pop(key, None)
         self._store.save(key, evolve(peer, registrations=(*others, registration)))
         self._schedule(_place(key, registration), registration.expiry)
 
-    def _leave_stream(self, key: bytes, registration: Registration) -> None:
+    def _forget(self, key: bytes, registration: Registration) -> None:
+        """Count a registration no more, and let go of the stream that it was made over."""
+        self._count -= 1
+        self._quotas.remove(registration.path.remote.host)
         peers = self._stream_peers.get(registration.path.local)
         if peers is not None:
             peers.discard(key)

@@ -1,4 +1,4 @@
-"""A node's look-ups, introductions and answers: waiting for a proof, under way, answered.
+"""A node's look-ups, listings, introductions and answers: waiting for a proof, under way, answered.
 
 Each needs a proof of this node's address, a cookie or a token.  Until the registration has one,
 requests wait; a proof that the tracker no longer takes costs a request one more try.
@@ -16,6 +16,7 @@ from attrs import define
 from twisted_p2p.errors import P2PError, PeerOffline, PeerRefused, TrackerBusy, TrackerUnreachable
 from twisted_p2p.tracker.attributes import (
     FORBIDDEN,
+    LIST,
     NO_CAPACITY,
     PEER_OFFLINE,
     TOO_MANY,
@@ -125,7 +126,7 @@ def request_error(failure: Failure) -> P2PError:
     code = failure.error.code
     if code == PEER_OFFLINE:
         return PeerOffline()
-    if code == FORBIDDEN:
+    if code == FORBIDDEN and failure.method != LIST:
         return PeerRefused("The peer takes no introduction from this node.")
     return tracker_error(failure, failure.retry_after_ms / 1000)
 

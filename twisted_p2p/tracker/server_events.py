@@ -38,7 +38,16 @@ class IntroductionWanted:
     target: str
 
 
-Wish = RegistrationWanted | IntroductionWanted
+@frozen
+class ListingWanted:
+    """A registered peer wants to know who is here and lets it know."""
+
+    peer_id: str
+    topic: str
+    """What it asks for; "" is everything."""
+
+
+Wish = RegistrationWanted | IntroductionWanted | ListingWanted
 
 
 @frozen

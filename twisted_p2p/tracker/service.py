@@ -30,6 +30,7 @@ from twisted_p2p.tracker.attributes import (
     FORBIDDEN,
     INTRODUCE,
     KNOWN_ATTRIBUTES,
+    LIST,
     MAXIMUM_SIZE,
     PEER_ID,
     PROTOCOL_VERSION,
@@ -51,6 +52,7 @@ from twisted_p2p.tracker.directory import (
 )
 from twisted_p2p.tracker.introductions import Introductions
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS, Rates, Refusal, TrackerLimits, prefix
+from twisted_p2p.tracker.listings import Listings
 from twisted_p2p.tracker.messages import REQUESTS
 from twisted_p2p.tracker.quick_answers import encode_binding_success, encode_challenge
 from twisted_p2p.tracker.registry import Registry
@@ -64,7 +66,7 @@ from twisted_p2p.tracker.server_events import (
 from twisted_p2p.tracker.store import IPeerStore
 
 _KNOWN_IN_BINDING = frozenset({USERNAME.code})
-_SHOW_TOKEN = frozenset({REFRESH, INTRODUCE, ANSWER})
+_SHOW_TOKEN = frozenset({REFRESH, INTRODUCE, ANSWER, LIST})
 
 DECISION_TIME = 10.0
 """Seconds after which a request that nobody has decided on is forgotten, as its sender does."""
@@ -97,7 +99,7 @@ class TrackerService:
 
         ``public_hosts`` are addresses by which nodes reach this tracker through a NAT or a
         forwarder, besides the addresses of its sockets.  With ``asks_permission`` every
-        registration and introduction waits for `decide`, and their events are told.
+        registration, introduction and listing waits for `decide`, and their events are told.
         """
         self.dropped: Counter[str] = Counter()
         """Datagrams without an answer, by reason."""
@@ -117,9 +119,11 @@ class TrackerService:
         self._events: deque[TrackerServerEvent] = deque()
         self._registry = Registry(store, limits, self._presence_changed)
         self._introductions = Introductions(random_bytes(32), limits)
+        self._listings = Listings(self._registry, limits, random_bytes)
         self._directory = Directory(
             self._registry,
             self._introductions,
+            self._listings,
             self._cookies,
             frozenset(public_hosts),
             asks_permission=asks_permission,
@@ -192,6 +196,8 @@ class TrackerService:
             "registrations_total": self._directory.registrations_total,
             "introductions_total": self._introductions.total,
             "introductions_succeeded_total": self._introductions.succeeded_total,
+            "topics": self._registry.index.topics,
+            "listings_total": self._listings.total,
             "datagrams_dropped_total": dict(self.dropped),
             "requests_refused_total": {str(code): n for code, n in self.refused.items()},
             "signature_checks_total": self._directory.signature_checks,

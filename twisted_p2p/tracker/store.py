@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from attrs import frozen
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.identity.record import PeerRecord
@@ -49,6 +49,8 @@ class IPeerStore(Interface):
     Calls return at once.  A store that shares its peers with other trackers answers from memory
     and writes behind.
     """
+
+    index = Attribute("The `PeerIndex` of its peers, which it keeps up to date.")
 
     def peer(peer_key: bytes) -> RegisteredPeer | None:
         """Return the peer with this public key, or None."""

@@ -20,6 +20,7 @@ from twisted_p2p.tracker.memory_store import MemoryPeerStore
 from twisted_p2p.tracker.server_events import (
     ForeignServerAddress,
     IntroductionWanted,
+    ListingWanted,
     PeerCame,
     PeerLeft,
     PermissionWanted,
@@ -121,6 +122,8 @@ class Tracker:
                 answer = maybeDeferred(policy.may_register, peer_id, address)
             case IntroductionWanted(initiator, target):
                 answer = maybeDeferred(policy.may_introduce, initiator, target)
+            case ListingWanted(peer_id, topic):
+                answer = maybeDeferred(policy.may_list, peer_id, topic)
         answer.addErrback(self._log_failure)
         answer.addCallback(partial(self._decide, event.number))
 

@@ -26,6 +26,7 @@ from twisted_p2p.tracker.client_events import (
 )
 from twisted_p2p.tracker.enrolment import State
 from twisted_p2p.tracker.messages import AnswerTaken, Introduced, Presence
+from twisted_p2p.tracker.present_peers import Listing, read_listing
 from twisted_p2p.tracker.registration import TrackerRegistration
 from twisted_p2p.tracker.standing import Describe
 
@@ -136,6 +137,10 @@ class TrackerClient:
     def look_up(self, peer_id: PeerID) -> Deferred[Presence]:
         """Ask whether a peer is there; see `Trackers.look_up`."""
         return cast("Deferred[Presence]", self._ask(self._machine.look_up, peer_id))
+
+    def list_peers(self, topic: str = "") -> Deferred[Listing]:
+        """Ask who is here, of a topic or of all; some of them are told."""
+        return self._ask(self._machine.list_peers, topic).addCallback(read_listing)
 
     def introduce(self, target: PeerID, box: bytes) -> Deferred[Introduced]:
         """Have an offer handed to a peer; see `Trackers.introduce`."""
