@@ -6,6 +6,7 @@ Replay, rollback and expiry are judged by who holds records: see the tracker's r
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from attrs import evolve
 from hypothesis import given
@@ -19,6 +20,7 @@ from twisted_p2p.identity.keys import IdentityKey, SignatureLabel
 from twisted_p2p.identity.record import (
     MAXIMUM_LIFETIME,
     MAXIMUM_RECORD,
+    MOST_TOPICS,
     AddressPolicy,
     PeerRecord,
     decode_record,
@@ -37,6 +39,7 @@ RECORD = PeerRecord(
     address_policy=AddressPolicy.LISTED,
     listed_keys=(BOB.peer_id.public_key,),
     nat_facts=b"\x01\x02",
+    topics=("chat", "jeux é"),
 )
 DATA = RECORD.sign(ALICE)
 SIGNATURE_FIELD = 68
@@ -57,6 +60,9 @@ RECORDS = st.builds(
     address_policy=st.sampled_from(AddressPolicy),
     listed_keys=st.lists(st.binary(min_size=32, max_size=32), max_size=10).map(tuple),
     nat_facts=st.binary(max_size=16),
+    topics=st.lists(
+        st.text("aé\N{OWL}", min_size=1, max_size=8), max_size=MOST_TOPICS, unique=True
+    ).map(tuple),
 )
 
 
@@ -105,6 +111,8 @@ class RecordRoundTripTests(SynchronousTestCase):
             "74230000"
             f"74260020{BOB.peer_id.public_key.hex()}"
             "f420000201020000"
+            "f421000463686174"
+            "f42100076a65757820c3a900"
         )
         self.assertEqual(UNSIGNED.hex(), expected.replace(" ", ""))
 
@@ -113,8 +121,63 @@ class RecordRoundTripTests(SynchronousTestCase):
         self.assertNotIn(IPv4Address("11.0.0.1").packed, DATA)
 
     def test_unknown_attribute_that_may_be_ignored_is(self) -> None:
-        data = signed(UNSIGNED + encode_attribute(0xF421, b"news"))
+        data = signed(UNSIGNED + encode_attribute(0xF42F, b"news"))
         self.assertEqual(decode_record(data), RECORD)
+
+
+class OwnRecordTests(SynchronousTestCase):
+    """What a node says of itself always fits into a record."""
+
+    def own_record(self, **description: Any) -> PeerRecord:
+        description = {"allowed": None, **description}
+        data = records.sign_own_record(ALICE, 2**64 - 1, HostPort("2a00::1", 65535), **description)
+        return decode_record(data)
+
+    def test_it_tells_what_is_given(self) -> None:
+        record = self.own_record(accepting=False, services=["web"], topics=("chat",))
+        self.assertEqual((record.services, record.topics), (("web",), ("chat",)))
+        self.assertEqual((record.accepting, record.sequence), (False, 2**64 - 1))
+        self.assertEqual(record.addresses, (HostPort("2a00::1", 65535),))
+        self.assertIs(record.address_policy, AddressPolicy.ANYONE)
+        self.assertTrue(self.own_record().accepting)
+
+    def test_as_many_services_are_listed_as_there_is_room_for(self) -> None:
+        names = [f"service{number:03}" for number in range(99)]
+        record = self.own_record(services=names)
+        self.assertEqual(record.services, tuple(names[:52]))
+        self.assertEqual(record.size, MAXIMUM_RECORD - 8)
+
+    def test_a_peer_that_lets_in_more_than_it_can_list_tells_by_its_answers(self) -> None:
+        peers = [IdentityKey.from_seed(bytes([number] * 32)).peer_id for number in range(17)]
+        for count, policy in (
+            (0, AddressPolicy.AFTER_ANSWER),
+            (1, AddressPolicy.LISTED),
+            (16, AddressPolicy.LISTED),
+            (17, AddressPolicy.AFTER_ANSWER),
+        ):
+            record = self.own_record(allowed=peers[:count])
+            self.assertIs(record.address_policy, policy)
+            self.assertEqual(len(record.listed_keys), count % 17)
+
+    def test_everything_else_fits_in_any_case(self) -> None:
+        peers = [IdentityKey.from_seed(bytes([number] * 32)).peer_id for number in range(16)]
+        record = self.own_record(
+            allowed=peers,
+            services=["ä" * 127],
+            topics=tuple(f"{number}{'ä' * 15}" for number in range(MOST_TOPICS)),
+        )
+        self.assertEqual(set(record.listed_keys), {peer.public_key for peer in peers})
+        self.assertEqual((len(record.topics), record.services), (MOST_TOPICS, ()))
+
+
+class TopicTests(SynchronousTestCase):
+    def test_each_is_kept_once_and_in_order(self) -> None:
+        self.assertEqual(records.check_topics(["b", "a", "b"]), ("b", "a"))
+
+    def test_what_is_none_is_refused_in_a_sentence(self) -> None:
+        for topics in (["t" * 33], ["ä" * 17], [""], map(str, range(9)), ["\ud800"]):
+            self.assertRaises(ValueError, records.check_topics, topics)
+        self.assertEqual(len(records.check_topics([*map(str, range(8)), "7"])), MOST_TOPICS)
 
 
 class SigningTests(SynchronousTestCase):
@@ -130,6 +193,9 @@ class SigningTests(SynchronousTestCase):
             {"services": ("s" * 256,)},
             {"listed_keys": (bytes(31),)},
             {"nat_facts": bytes(17)},
+            {"topics": ("",)},
+            {"topics": ("t" * 33,)},
+            {"topics": tuple("123456789")},
         ):
             self.assertRaises(ValueError, evolve(RECORD, **change).sign, ALICE)
 
@@ -179,10 +245,16 @@ class RefusedRecordTests(SynchronousTestCase):
     def test_single_values_may_not_be_repeated(self) -> None:
         for code, value in decode_attributes(UNSIGNED):
             data = UNSIGNED + encode_attribute(code, value)
-            if code in (0x7422, 0x7424):
+            if code in (0x7422, 0x7424, 0xF421):
                 self.assertEqual(decode_record(signed(data)).sequence, RECORD.sequence)
             else:
                 self.assert_malformed(data)
+
+    def test_more_topics_than_a_peer_has_are_refused(self) -> None:
+        topics = b"".join(encode_attribute(0xF421, bytes((number,))) for number in range(97, 104))
+        self.assert_malformed(UNSIGNED + topics)
+        first_six = topics[: 6 * 8]
+        self.assertEqual(len(decode_record(signed(UNSIGNED + first_six)).topics), MOST_TOPICS)
 
     def test_unknown_attribute_that_must_be_known_is_refused(self) -> None:
         self.assert_malformed(UNSIGNED + encode_attribute(0x7428, b"news"))
@@ -199,6 +271,9 @@ class RefusedRecordTests(SynchronousTestCase):
             (0x7425, b"\3"),
             (0x7426, bytes(33)),
             (0xF420, bytes(17)),
+            (0xF421, b""),
+            (0xF421, bytes(33)),
+            (0xF421, b"\xff"),
         ):
             self.assert_malformed(without(code) + encode_attribute(code, value))
 
@@ -219,7 +294,7 @@ class RefusedRecordTests(SynchronousTestCase):
     @given(
         pairs=st.lists(
             st.tuples(
-                st.sampled_from([0x000D, 0xF420, *range(0x7420, 0x7429)]),
+                st.sampled_from([0x000D, 0xF420, 0xF421, *range(0x7420, 0x7429)]),
                 st.binary(max_size=40),
             ),
             max_size=6,

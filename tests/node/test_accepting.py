@@ -8,7 +8,6 @@ from zope.interface.verify import verifyObject
 from twisted_p2p.errors import InvalidPeerID, PeerRefused, ServiceInUse, UnknownService
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
-from twisted_p2p.identity.record import AddressPolicy, PeerRecord
 from twisted_p2p.node.accepting import Listeners, check_service
 from twisted_p2p.rendezvous.offer import Refusal
 
@@ -85,44 +84,16 @@ class ListenersTests(SynchronousTestCase):
         self.listeners.add("all", self.factory, None)
         self.assertIsNone(self.listeners.refusal_for(peer(2)))
 
-    def test_addresses_are_told_to_whom_a_service_admits(self) -> None:
-        policy = self.listeners.address_policy
-        self.assertEqual(policy(), (AddressPolicy.AFTER_ANSWER, frozenset()))
+    def test_whom_any_service_admits_is_allowed(self) -> None:
+        self.assertEqual(self.listeners.allowed, frozenset())
         self.listeners.add("one", self.factory, [peer(1)])
         self.listeners.add("two", self.factory, [peer(1), peer(2)])
-        self.assertEqual(policy(), (AddressPolicy.LISTED, {peer(1), peer(2)}))
-        many = self.listeners.add("many", self.factory, [peer(number) for number in range(17)])
-        self.assertEqual(policy(), (AddressPolicy.AFTER_ANSWER, frozenset()))
-        self.listeners.add("all", self.factory, None)
-        self.assertEqual(policy(), (AddressPolicy.ANYONE, frozenset()))
-        many.stopListening()
-        self.assertEqual(policy(), (AddressPolicy.ANYONE, frozenset()))
-
-    def test_what_is_listed_fits_into_a_record_whatever_it_is(self) -> None:
-        for number in range(40):
-            self.listeners.add(f"{number:02}{'ä' * 60}", self.factory, [peer(number % 16)])
-        policy, listed = self.listeners.address_policy()
-        identity = IdentityKey.from_seed(bytes(32))
-        services = self.listeners.services
-        record = PeerRecord(
-            peer_id=identity.peer_id,
-            sequence=2**64 - 1,
-            lifetime=300,
-            accepting=True,
-            services=services,
-            address_policy=policy,
-            listed_keys=tuple(one.public_key for one in listed),
-            nat_facts=bytes(16),
-        )
-        self.assertEqual(len(listed), 16)
-        self.assertEqual(len(services), 1)
-        self.assertLess(len(record.sign(identity)), 1000)
-
-    def test_as_many_services_are_listed_as_there_is_room_for(self) -> None:
-        for number in range(30):
-            self.listeners.add(f"service{number:03}", self.factory, None)
-        expected = tuple(f"service{number:03}" for number in range(14))
-        self.assertEqual(self.listeners.services, expected)
+        self.assertEqual(self.listeners.allowed, {peer(1), peer(2)})
+        everybody = self.listeners.add("all", self.factory, None)
+        self.assertIsNone(self.listeners.allowed)
+        everybody.stopListening()
+        self.assertEqual(self.listeners.allowed, {peer(1), peer(2)})
+        self.assertEqual(self.listeners.services, ("one", "two"))
 
 
 class ServiceNameTests(SynchronousTestCase):

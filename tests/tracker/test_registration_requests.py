@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.tracker.registration_world import ONE_WAY, Node, World, lost
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.errors import PeerOffline, PeerRefused, TrackerBusy, TrackerUnreachable
+from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.record import AddressPolicy
 from twisted_p2p.stun.attributes import ErrorCode
 from twisted_p2p.tracker.attributes import (
@@ -254,7 +255,8 @@ class ProofTests(RequestTestCase):
         while self.alice.state is not State.SPREADING:
             self.world.run(0.1)
         self.alice.events.clear()
-        self.alice.do(self.alice.machine.look_up, self.bob.peer_id)
+        nobody = IdentityKey.from_seed(b"n" * 32).peer_id
+        self.alice.do(self.alice.machine.look_up, nobody)
         self.world.run(2 * ONE_WAY)
         self.assertEqual(len(self.alice.told(RequestFailed)), 1)
         self.assertIs(self.alice.state, State.SPREADING)

@@ -23,6 +23,7 @@ from twisted_p2p.tracker.messages import (
     Failure,
     Indication,
     Introduce,
+    ListPeers,
     LookUp,
     Refresh,
     Register,
@@ -167,6 +168,9 @@ class Node:
     def look_up(self, target: Node) -> Response:
         self.fetch_cookie()
         return self.ask(LookUp(self.cookie, target.key))
+
+    def list_peers(self, topic: str = "") -> Response:
+        return self.ask(ListPeers(self.key, self.token, topic))
 
     def introduce(
         self, target: Node, box: bytes = b"", transaction_id: bytes | None = None

@@ -38,8 +38,8 @@ class Listings:
     def limit(self, asked: ListPeers, host: str, now: float) -> None:
         """Raise `Refusal` when this peer or its network, that of ``host``, asks too often."""
         if not (
-            self._rates.admits(prefix(host, 32, 64), self._limits.listings_by_source, now)
-            and self._rates.admits(asked.peer_key, self._limits.listings_by_peer, now)
+            self._rates.admits(asked.peer_key, self._limits.listings_by_peer, now)
+            and self._rates.admits(prefix(host, 32, 64), self._limits.listings_by_source, now)
         ):
             wait = self._rates.retry_after(now)
             raise Refusal(TOO_MANY, "you ask for too many listings", retry_after=wait)
