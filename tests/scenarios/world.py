@@ -143,13 +143,15 @@ class World:
         port: int = 0,
         link: Link | None = None,
         identity: IdentityKey | None = None,
+        topics: Collection[str] = (),
     ) -> P2PNode:
         """Add a node behind a NAT of its own, or at a public address."""
         number = len(self.nodes) + 1
         host = self.add_host(number, nat, link or self.link)
         if trackers is None:
             trackers = [tracker.address for tracker in self.trackers]
-        return self.keep(simulated_node(host, trackers, port=port, identity=identity), host)
+        node = simulated_node(host, trackers, port=port, identity=identity, topics=topics)
+        return self.keep(node, host)
 
     def add_host(self, number: int, nat: NATBehaviour | None, link: Link) -> SimulatedHost:
         """Add a host whose public address ``11.x.y.2`` has its number in the middle."""

@@ -16,6 +16,7 @@ from twisted_p2p.identity.record import AddressPolicy, PeerRecord
 from twisted_p2p.identity.sequence import RisingSequence
 from twisted_p2p.testing.host import SimulatedHost
 from twisted_p2p.tracker.client import Trackers
+from twisted_p2p.tracker.limits import DEFAULT_LIMITS, TrackerLimits
 from twisted_p2p.tracker.memory_store import MemoryPeerStore
 from twisted_p2p.tracker.messages import Indication
 from twisted_p2p.tracker.service import TrackerService
@@ -36,12 +37,13 @@ class TrackerProgram:
     def status(self) -> dict[str, Any]:
         return self.machine.status(self.host.reactor.seconds())
 
-    def start(self) -> None:
+    def start(self, limits: TrackerLimits = DEFAULT_LIMITS) -> None:
         """Start a tracker that knows nobody."""
         self.machine = TrackerService(
             random_bytes=self.host.random.randbytes,
             store=MemoryPeerStore(),
             now=self.host.reactor.seconds(),
+            limits=limits,
         )
         self.sockets = {
             HostPort(host, 3478): SharedSocket(self.host.reactor, host, 3478)
@@ -77,6 +79,7 @@ class NodeProgram:
         self.observed: list[tuple[str, Any, HostPort]] = []
         self.strangers: list[bytes] = []
         self.services: tuple[str, ...] = ()
+        self.topics: tuple[str, ...] = ()
         self.sockets: dict[HostPort, SharedSocket] = {}
         for interface in ["::" if ":" in address else "" for address in host.addresses]:
             socket = SharedSocket(host.reactor, interface)
@@ -123,6 +126,7 @@ class NodeProgram:
             services=self.services,
             addresses=(mapped_address,),
             address_policy=AddressPolicy.ANYONE,
+            topics=self.topics,
         )
         return record.sign(self.identity)
 

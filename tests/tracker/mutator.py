@@ -15,6 +15,7 @@ from twisted_p2p.tracker.messages import (
     Answer,
     CookieRequest,
     Introduce,
+    ListPeers,
     LookUp,
     OfferHandedOver,
     Refresh,
@@ -34,6 +35,7 @@ def honest_datagrams() -> list[bytes]:
         LookUp(node.cookie, target),
         Introduce(node.key, node.token, target, bytes(200)),
         Answer(node.key, node.token, target, bytes(200), True),
+        ListPeers(node.key, node.token, "topic"),
         OfferHandedOver(node.key, bytes(100)),
     ]
     binding = STUNMessage.build(BINDING, MessageClass.REQUEST, transaction_id)

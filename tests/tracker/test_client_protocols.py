@@ -15,6 +15,7 @@ from twisted_p2p import (
     HostPort,
     IdentityKey,
     Introduction,
+    PresentPeer,
     TrackerClientDatagramProtocol,
     TrackerClientFactory,
     TrackerClientProtocol,
@@ -133,6 +134,22 @@ class ClientProtocolTests(ClientTestCase):
         self.assertIsInstance(
             self.error_of(one.look_up(IdentityKey.generate().peer_id)), PeerOffline
         )
+
+    def test_they_list_each_other(self) -> None:
+        one = self.listen(services=("chat",), topics=["games"], accepting=False)
+        two = self.connect(topics=["games"])
+        for client in (one, two):
+            self.net.run_until(client.when_registered())
+        listing = self.net.run_until(two.list_peers("games"))
+        self.assertEqual(listing.in_all, 1)
+        self.assertEqual(listing.peers, (PresentPeer(one.peer_id, False, ("chat",), False),))
+        [peer] = self.net.run_until(one.list_peers()).peers
+        self.assertEqual((peer.peer_id, peer.accepting), (two.peer_id, True))
+        self.assertEqual(self.net.run_until(one.list_peers("other")).peers, ())
+        self.assertRaises(ValueError, one.list_peers, "t" * 33)
+
+    def test_what_is_no_topic_is_refused(self) -> None:
+        self.assertRaises(ValueError, self.listen, topics=["t" * 33])
 
     def test_an_introduction_carries_boxes_both_ways(self) -> None:
         for one, two in (self.both(), self.both()[::-1]):

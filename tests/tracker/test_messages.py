@@ -13,6 +13,7 @@ from twisted_p2p.errors import MalformedMessage
 from twisted_p2p.stun.attributes import ErrorCode
 from twisted_p2p.stun.message import BINDING, MessageClass, STUNMessage
 from twisted_p2p.tracker import attributes
+from twisted_p2p.tracker.listed_peer import ListedPeer
 from twisted_p2p.tracker.messages import (
     REQUESTS,
     Answer,
@@ -23,6 +24,8 @@ from twisted_p2p.tracker.messages import (
     Failure,
     Introduce,
     Introduced,
+    Listed,
+    ListPeers,
     LookUp,
     OfferHandedOver,
     Presence,
@@ -59,6 +62,7 @@ MESSAGES: list[st.SearchStrategy[TrackerMessage]] = [
     st.builds(LookUp, COOKIES, KEYS),
     st.builds(Introduce, KEYS, TOKENS, KEYS, BOXES),
     st.builds(Answer, KEYS, TOKENS, KEYS, BOXES, st.booleans()),
+    st.builds(ListPeers, KEYS, TOKENS, st.text("abc-", max_size=32)),
 ]
 RESPONSES: list[st.SearchStrategy[TrackerMessage]] = [
     st.builds(Registered, TOKENS, COOKIES, UINT32, ADDRESSES),
@@ -72,6 +76,20 @@ RESPONSES: list[st.SearchStrategy[TrackerMessage]] = [
     ),
     st.builds(Introduced, OBSERVED, FACTS),
     st.just(AnswerTaken()),
+    st.builds(
+        Listed,
+        UINT32,
+        st.lists(
+            st.builds(
+                ListedPeer,
+                KEYS,
+                st.booleans(),
+                st.lists(st.text("abc-", max_size=4), max_size=2).map(tuple),
+                st.booleans(),
+            ),
+            max_size=24,
+        ).map(tuple),
+    ),
     st.builds(Challenge, METHODS, st.just(ErrorCode(401)), COOKIES, ADDRESSES),
     st.builds(
         Failure,
@@ -152,6 +170,7 @@ class LimitTests(SynchronousTestCase):
         for message in (
             Introduce(bytes(32), bytes(16), bytes(32), bytes(901)),
             Introduce(bytes(32), bytes(16), bytes(32), b""),
+            ListPeers(bytes(32), bytes(16), "t" * 33),
             LookUp(bytes(16), bytes(31)),
             Failure(attributes.REGISTER, ErrorCode(200)),
             Failure(attributes.REGISTER, ErrorCode(400), retry_after_ms=2**32),

@@ -10,10 +10,11 @@ from tests.tracker.world import Node, World, error_of, registered_node
 from twisted_p2p.stun.message import decode_message
 from twisted_p2p.tracker import service
 from twisted_p2p.tracker.attributes import FORBIDDEN, OFFER, PEER_OFFLINE, STALE_TOKEN
-from twisted_p2p.tracker.messages import Introduce, Introduced, Registered
+from twisted_p2p.tracker.messages import Introduce, Introduced, Listed, ListPeers, Registered
 from twisted_p2p.tracker.messages import read_response as response_of
 from twisted_p2p.tracker.server_events import (
     IntroductionWanted,
+    ListingWanted,
     PeerCame,
     PeerLeft,
     PermissionWanted,
@@ -166,9 +167,31 @@ class IntroductionTests(PermissionTestCase):
             self.events()
 
 
+class ListingTests(PermissionTestCase):
+    def ask_to_list(self, node: Node) -> int:
+        request = ListPeers(node.key, node.token, "chat").encode(node.new_transaction_id())
+        self.assertEqual(node.ask_raw(request), [])
+        [event] = self.events()
+        self.assertEqual(event.wish, ListingWanted(node.identity.peer_id, "chat"))
+        return int(event.number)
+
+    def test_a_permitted_listing_is_made_and_told_to_nobody(self) -> None:
+        number = self.ask_to_list(self.register(1))
+        [answer] = self.decide(number, True)
+        self.assertEqual(response_of(answer), Listed())
+        self.assertEqual(self.events(), [])
+
+    def test_one_that_is_not_permitted_tells_nothing(self) -> None:
+        number = self.ask_to_list(self.register(1))
+        [answer] = self.decide(number, False)
+        self.assertEqual(error_of(response_of(answer)), FORBIDDEN)
+        self.assertEqual(self.world.status()["listings_total"], 0)
+
+
 class WithoutPolicyTests(SynchronousTestCase):
     def test_nobody_is_asked_and_nothing_told(self) -> None:
         world = World()
         one, two = registered_node(world, 1), registered_node(world, 2)
         self.assertIsInstance(one.introduce(two), Introduced)
+        self.assertIsInstance(one.list_peers(), Listed)
         self.assertIsNone(world.tracker.next_event())

@@ -38,6 +38,10 @@ class Noting:
         self.note("may_introduce", initiator, target)
         return self.permits
 
+    def may_list(self, peer_id: str, topic: str) -> Any:
+        self.note("may_list", peer_id, topic)
+        return self.permits
+
     def registered(self, peer_id: str, address: HostPort) -> None:
         self.note("registered", peer_id, address.host)
 
@@ -146,6 +150,16 @@ class ServerProtocolTests(SynchronousTestCase):
         protocol.permits = False
         dialled = one.connect(two.peer_id, "echo", Factory.forProtocol(Protocol))
         self.assertIsInstance(self.error_of(dialled), PeerRefused)
+
+    def test_a_listing_can_be_forbidden(self) -> None:
+        protocol = self.serve()
+        node = self.node()
+        self.net.run_until(node.when_ready())
+        self.assertEqual(self.net.run_until(node.peers("chat")), [])
+        protocol.permits = False
+        self.assertIsInstance(self.error_of(node.peers()), TrackerUnreachable)
+        asked = [words for words in protocol.log if words[0] == "may_list"]
+        self.assertEqual(asked, [("may_list", node.peer_id, topic) for topic in ("chat", "")])
 
     def test_a_policy_that_fails_forbids(self) -> None:
         protocol = self.serve()

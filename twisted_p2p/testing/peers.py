@@ -16,6 +16,7 @@ def simulated_node(
     *,
     port: int = 0,
     identity: IdentityKey | None = None,
+    topics: Iterable[str] = (),
 ) -> P2PNode:
     """Return a node, not yet started, that runs on a host and repeats from the host's seed.
 
@@ -26,6 +27,7 @@ def simulated_node(
         identity or IdentityKey.from_seed(host.random.randbytes(32)),
         trackers=trackers,
         port=port,
+        topics=topics,
         interfaces=lambda: host.addresses,
         random_bytes=host.random.randbytes,
         wall_clock=host.reactor.seconds,
