@@ -63,6 +63,13 @@ class DoorkeeperTests(SimulatedInternetMixin, SynchronousTestCase):
             nobody = IdentityKey.generate().peer_id
             self.internet.run_until(keeper.look_up(nobody))
 
+    def test_who_is_here_is_told_by_topic(self):
+        guests = {self.listen(number, topics=["chess"]).peer_id for number in (1, 2)}
+        keeper = self.listen(3)
+        listing = self.internet.run_until(keeper.list_peers("chess"))
+        self.assertEqual({peer.peer_id for peer in listing.peers}, guests)
+        self.assertEqual(listing.in_all, 2)
+
     def test_boxes_are_handed_over_and_answered(self):
         keeper, guest = self.listen(1), self.listen(2)
         introduced = self.internet.run_until(guest.introduce(keeper.peer_id, b"let me in"))

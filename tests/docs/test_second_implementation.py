@@ -37,10 +37,12 @@ FIELDS = {
     0x7408: "box",
     0x740B: "sequence",
     0x740D: "server_address",
+    0x740E: "topic",
     0xF401: "retry_after_ms",
     0xF403: "succeeded",
+    0xF404: "in_all",
 }
-NUMBERS = {0x000D, 0x740B, 0xF401, 0xF403}
+NUMBERS = {0x000D, 0x740B, 0xF401, 0xF403, 0xF404}
 ADDRESSES = {0x0012, 0x0020, 0x740D}
 
 
@@ -60,6 +62,20 @@ def xor_address(value: bytes, transaction_id: bytes) -> str:
     port = int.from_bytes(value[2:4], "big") ^ COOKIE >> 16
     host = ip_address(bytes(a ^ b for a, b in zip(value[4:], mask, strict=False)))
     return f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"
+
+
+def listed_peer(value: bytes) -> dict[str, Any]:
+    """Return what LISTED-PEER says."""
+    services, rest = [], value[33:]
+    while rest:
+        services.append(rest[1 : 1 + rest[0]].decode())
+        rest = rest[1 + rest[0] :]
+    return {
+        "peer_key": value[:32].hex(),
+        "accepting": bool(value[32] & 1),
+        "services": services,
+        "has_more_services": bool(value[32] & 2),
+    }
 
 
 def signed(label: str, parts: Sequence[str]) -> bytes:
@@ -88,6 +104,8 @@ class SecondImplementationTests(SynchronousTestCase):
             return 100 * data[2] + data[3]
         if code in ADDRESSES:
             return xor_address(data, bytes.fromhex(self.file["transaction_id"]))
+        if code == 0x740E:
+            return data.decode()
         return int.from_bytes(data, "big") if code in NUMBERS else data.hex()
 
     def test_messages(self) -> None:
@@ -104,6 +122,8 @@ class SecondImplementationTests(SynchronousTestCase):
                     read.setdefault("services", []).append(data.decode())
                 elif code == 0x0012:
                     read.setdefault("addresses", []).append(self.value(code, data))
+                elif code == 0x740F:
+                    read.setdefault("peers", []).append(listed_peer(data))
                 elif code != 0x0026:
                     read[FIELDS[code]] = self.value(code, data)
             self.assertEqual(read, told)

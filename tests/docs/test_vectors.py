@@ -80,6 +80,7 @@ class VectorTests(SynchronousTestCase):
         record = decode_record(data)
         self.assertEqual(record.peer_id, self.initiator.peer_id)
         self.assertEqual(record.services, ("echo", "Grüße"))
+        self.assertEqual(record.topics, ("chess",))
         self.assertEqual(record.sign(self.initiator), data)
         [register] = [each for each in self.file["stun"] if each["kind"] == "Register"]
         self.assertEqual(register["fields"]["record"], data.hex())

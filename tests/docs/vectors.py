@@ -30,6 +30,7 @@ from twisted_p2p.stun.attributes import MAPPED_ADDRESS, XOR_MAPPED_ADDRESS, Erro
 from twisted_p2p.stun.message import BINDING, MessageClass, STUNMessage
 from twisted_p2p.tracker import messages as m
 from twisted_p2p.tracker.attributes import REGISTER
+from twisted_p2p.tracker.listed_peer import ListedPeer
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "test-vectors.json"
 
@@ -61,7 +62,13 @@ RECORD = PeerRecord(
     addresses=(SEEN_AT, SEEN_AT_IPV6),
     address_policy=AddressPolicy.LISTED,
     listed_keys=(RESPONDER.peer_id.public_key,),
+    topics=("chess",),
 ).sign(INITIATOR)
+
+LISTED = (
+    ListedPeer(RESPONDER.peer_id.public_key, True, ("echo", "Grüße"), has_more_services=True),
+    ListedPeer(INITIATOR.peer_id.public_key),
+)
 
 OFFER = Offer(
     sender=INITIATOR.peer_id,
@@ -114,6 +121,9 @@ def tracker_messages() -> Iterator[Any]:
     yield m.Answer(target, TOKEN, key, seal(RESPONDER, ACCEPTED), accepting=True)
     yield m.AnswerTaken()
     yield m.AnswerHandedOver(target, seal(RESPONDER, ACCEPTED), (SEEN_AT_IPV6,))
+    yield m.ListPeers(key, TOKEN)
+    yield m.ListPeers(key, TOKEN, "chess")
+    yield m.Listed(1000, LISTED)
     yield m.Failure(REGISTER, ErrorCode(409, ""), sequence=SEQUENCE)
     yield m.Failure(REGISTER, ErrorCode(429, ""), retry_after_ms=1500)
 
@@ -138,12 +148,12 @@ def fixed_random() -> Any:
 
 def plain(value: Any) -> Any:
     """Return a value as the file has it: bytes in hexadecimal, addresses as text."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, HostPort):
-        return str(value)
+    if isinstance(value, bytes | HostPort):
+        return value.hex() if isinstance(value, bytes) else str(value)
     if isinstance(value, ErrorCode):
         return value.code
+    if isinstance(value, ListedPeer):
+        return described(value)
     if isinstance(value, Candidate):
         return {
             "type": value.candidate_type.value,

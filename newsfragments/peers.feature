@@ -1,0 +1,1 @@
+``p2p peers`` and ``P2PNode.peers`` tell who is here, of a topic or of all: peers name topics by ``P2PNode(topics=...)`` and ``p2p listen --topic``, and trackers list them, fairly by network, to whom they let in.
