@@ -103,6 +103,13 @@ class HolePunchTests(SynchronousTestCase):
         self.world.run(1.0)
         return left, right
 
+    def test_peers_are_found_by_a_topic(self) -> None:
+        left, right = self.listen(), self.listen(topics=["chess"])
+        [peer] = self.world.until(left.peers("chess"))
+        self.assertEqual((peer.peer_id, peer.services), (right.peer_id, ()))
+        self.assertEqual(self.world.until(right.peers("chess")), [])
+        self.assertRaises(ValueError, self.listen, topics=["t" * 33])
+
     def test_a_path_through_two_nats_is_told_to_both(self) -> None:
         left, right = self.listen(), self.listen()
         path = self.world.until(left.punch(right.peer_id))

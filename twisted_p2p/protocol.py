@@ -174,7 +174,7 @@ class HolePunchProtocol(PathDatagramProtocol):
     def peers(self, topic: str = "") -> Deferred[list[PresentPeer]]:
         """Return a Deferred of the peers that are here and let this one know, of a topic or all.
 
-        Fails with `TrackerUnreachable` or `TrackerBusy`; call it once the port listens.
+        It is as `P2PNode.peers`; call it once the port listens.
         """
         return self._place.trackers.peers(topic)
 

@@ -118,6 +118,24 @@ class WhoIsListedTests(ListingTestCase):
         self.assertEqual(sum(peer.peer_key in keys for peer in listed.peers), 12)
         self.assertEqual((len(listed.peers), listed.in_all), (24, 70))
 
+    def test_a_network_has_a_quarter_of_the_answer_however_its_peers_come_into_it(self) -> None:
+        for number in range(2, 12):
+            policy = AddressPolicy.LISTED if number % 2 else AddressPolicy.ANYONE
+            keys = (self.alice.key,) if number % 2 else ()
+            registered_node(
+                self.world,
+                number,
+                "11.66.6.6",
+                address_policy=policy,
+                listed_keys=keys,
+                port=number,
+            )
+        self.assertEqual(len(self.listed(self.alice).peers), 10)
+        other = self.add(12)
+        listed = self.listed(self.alice)
+        self.assertEqual((len(listed.peers), listed.in_all), (7, 11))
+        self.assertIn(other.key, {peer.peer_key for peer in listed.peers})
+
     def test_of_very_many_that_list_the_asking_one_the_rest_counts_as_well(self) -> None:
         for number in range(2, 112):
             self.add_listing(number, self.alice, topics=("chat",) if number % 2 else ())

@@ -103,6 +103,7 @@ class ServerProtocolTests(SynchronousTestCase):
             self.net.run_until(one.when_ready())
             self.net.run_until(two.listen("echo", Factory.forProtocol(Protocol)))
             self.net.run_until(one.connect(two.peer_id, "echo", Factory.forProtocol(Protocol)))
+            self.assertEqual(len(self.net.run_until(one.peers())), 1)
             status = tracker.status()
             self.assertEqual((status["nodes"], status["introductions_total"]), (2, 1))
 

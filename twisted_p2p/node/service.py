@@ -229,12 +229,8 @@ class P2PNode(Service):
 
         They are those that some tracker knows, and that let everybody in or allow this node; with
         a ``topic``, those that have named it.  Each is told once, this node is not.  Fails with
-        `TrackerUnreachable` or `TrackerBusy`.
-
-        :raises ValueError: when it is no topic.
+        `TrackerUnreachable` or `TrackerBusy`, and with `ValueError` when it is no topic.
         """
-        if topic:
-            check_topics([topic])
         return Deferred.fromCoroutine(self._peers(topic))
 
     async def _peers(self, topic: str) -> list[PresentPeer]:

@@ -213,7 +213,7 @@ class Trackers:
 
         Each is asked again until it has told all, or `MOST_LISTINGS` times.  Every peer is told
         once, in the order in which they were drawn.  Fails with `TrackerBusy` or
-        `TrackerUnreachable` when no tracker tells.
+        `TrackerUnreachable` when no tracker tells, and with `ValueError` when it is no topic.
         """
         return Deferred.fromCoroutine(self._peers(topic))
 
@@ -226,8 +226,7 @@ class Trackers:
 
         gathering = _ask_each(self._trackers.values(), gather)
         await first_success(self._reactor, gathering, cancel_rest=False)
-        rest = DeferredList(gathering).addTimeout(GRACE, self._reactor, lambda *_: None)
-        await rest
+        await DeferredList(gathering).addTimeout(GRACE, self._reactor, lambda *_: None)
         return list(present.values())
 
     def introduce(self, target: PeerID, box: bytes) -> Deferred[Introduced]:

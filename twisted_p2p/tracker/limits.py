@@ -36,7 +36,7 @@ class TrackerLimits:
     registrations_of_ipv6_48: int = 8_000
     """From one IPv6 /48, which one site may have."""
 
-    topics: int = 100_000
+    topics: int = 50_000
     """Different ones in all, of peers that are listed to everybody, as all that follows here."""
 
     peers_of_topic: int = 50_000
