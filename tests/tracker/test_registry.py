@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from typing import Any
 
 from attrs import evolve
@@ -17,8 +18,9 @@ from zope.interface.verify import verifyObject
 
 from tests.tracker.world import identity
 from twisted_p2p.addresses import DatagramPath, HostPort
-from twisted_p2p.identity.record import PeerRecord
+from twisted_p2p.identity.record import AddressPolicy, PeerRecord
 from twisted_p2p.tracker.attributes import NO_CAPACITY, STALE_SEQUENCE
+from twisted_p2p.tracker.crowd import Crowd
 from twisted_p2p.tracker.limits import Refusal, TrackerLimits
 from twisted_p2p.tracker.memory_store import MemoryPeerStore
 from twisted_p2p.tracker.registry import Registry
@@ -203,6 +205,16 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(registration.told_address, HostPort("11.1.1.1", 4000))
 
 
+def changing_record(number: int, sequence: int) -> PeerRecord:
+    """Return a record whose policy and topics go round as its sequence rises."""
+    return evolve(
+        record_of(number, sequence, lifetime=100),
+        address_policy=AddressPolicy(sequence % 3),
+        listed_keys=(identity(number % 4 + 1).peer_id.public_key,),
+        topics=("a", "b")[: sequence // 3 % 3],
+    )
+
+
 class RegistryMachine(RuleBasedStateMachine):
     """The registry against a model that knows registrations by peer, port and kind alone."""
 
@@ -222,7 +234,7 @@ class RegistryMachine(RuleBasedStateMachine):
     def register(self, number: int, port: int, is_stream: bool, step: int) -> None:
         sequence, received = self.records.get(number, (0, self.now))
         asked = max(0, sequence + step)
-        content = record_of(number, asked, lifetime=100)
+        content = changing_record(number, asked)
         place = (number, port, is_stream)
         is_known = number in self.records
         received = self.now if not is_known or asked > sequence else received
@@ -289,9 +301,33 @@ class RegistryMachine(RuleBasedStateMachine):
                 for one in (peer.registrations if peer else ())
             ]
             assert held == [place for place in self.expiries if place[0] == number]
+        expected = Counter({bytes((11, 1, 1, 1)): len(self.expiries)})
+        assert self.registry._quotas._counts == +expected
         timer = self.registry.next_expiry()
         assert timer is not None or not self.expiries
         assert timer is None or timer <= min(self.expiries.values(), default=timer)
+
+    @invariant()
+    def lists_whom_the_records_say(self) -> None:
+        expected: defaultdict[str | bytes, set[bytes]] = defaultdict(set)
+        for number in {place[0] for place in self.expiries}:
+            record = changing_record(number, self.records[number][0])
+            if record.address_policy is AddressPolicy.ANYONE:
+                for topic in ("", *record.topics):
+                    expected[topic].add(record.peer_id.public_key)
+            elif record.address_policy is AddressPolicy.LISTED:
+                expected[record.listed_keys[0]].add(record.peer_id.public_key)
+        index = self.registry.index
+        assert index.topics == len({"a", "b"} & set(expected))
+        crowds: dict[str | bytes, Crowd] = {
+            topic: index.of_topic(topic) for topic in ("", "a", "b")
+        }
+        for number in range(1, 5):
+            key = identity(number).peer_id.public_key
+            crowds[key] = index.listing(key)
+        for name, crowd in crowds.items():
+            assert len(crowd) == len(expected[name])
+            assert all(peer_key in crowd for peer_key in expected[name])
 
 
 class RegistryStateTests(SynchronousTestCase):
