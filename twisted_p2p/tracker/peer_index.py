@@ -61,12 +61,12 @@ class PeerIndex:
     def put(self, peer_key: bytes, peer: RegisteredPeer) -> None:
         """Take a peer for what it is now; one that was refreshed alone costs next to nothing."""
         entry = self._entries.get(peer_key)
-        hosts = [registration.path.remote.host for registration in peer.registrations]
         if entry is not None:
-            if entry.record is peer.record and entry.host in hosts:
+            if entry.record is peer.record and _is_at(peer, entry.host):
                 return
             self.remove(peer_key)
-        entry = _Entry(peer.record, hosts[-1], network_of(hosts[-1]))
+        host = peer.registrations[-1].path.remote.host
+        entry = _Entry(peer.record, host, network_of(host))
         self._entries[peer_key] = entry
         for topic in open_topics(entry.record):
             _add(self._by_topic, topic, peer_key, entry.network)
@@ -92,6 +92,10 @@ def open_topics(record: PeerRecord) -> tuple[str, ...]:
     if record.address_policy is not AddressPolicy.ANYONE:
         return ()
     return (EVERYTHING, *record.topics)
+
+
+def _is_at(peer: RegisteredPeer, host: str) -> bool:
+    return any(registration.path.remote.host == host for registration in peer.registrations)
 
 
 def _listed(record: PeerRecord) -> frozenset[bytes]:

@@ -229,11 +229,12 @@ class Registry:
         """Save a peer with one registration added at the end, or moved there."""
         others = [one for one in peer.registrations if one is not before]
         if before is not None:
-            self._forget(key, before)
-        elif len(others) == MAXIMUM_ADDRESSES:
-            self._forget(key, others.pop(0))
-        self._count += 1
-        self._quotas.add(registration.path.remote.host)
+            self._leave_stream(key, before)
+        else:
+            if len(others) == MAXIMUM_ADDRESSES:
+                self._forget(key, others.pop(0))
+            self._count += 1
+            self._quotas.add(registration.path.remote.host)
         if registration.is_stream:
             self._stream_peers[registration.path.local].add(key)
         self._departed.pop(key, None)
@@ -241,9 +242,12 @@ class Registry:
         self._schedule(_place(key, registration), registration.expiry)
 
     def _forget(self, key: bytes, registration: Registration) -> None:
-        """Count a registration no more, and let go of the stream that it was made over."""
+        """Count a registration no more."""
+        self._leave_stream(key, registration)
         self._count -= 1
         self._quotas.remove(registration.path.remote.host)
+
+    def _leave_stream(self, key: bytes, registration: Registration) -> None:
         peers = self._stream_peers.get(registration.path.local)
         if peers is not None:
             peers.discard(key)
