@@ -33,7 +33,7 @@ class Crowded:
 
     def __init__(self, limits: TrackerLimits = DEFAULT_LIMITS) -> None:
         self.registry = Registry(MemoryPeerStore(), limits, lambda *_: None)
-        self.listings = Listings(self.registry, limits, Random(18).randbytes)
+        self.listings = Listings(self.registry.index, limits, Random(18).randbytes)
         self.refused: Counter[int] = Counter()
 
     def register(self, name: str, host: str, port: int = 4000, **record: Any) -> None:

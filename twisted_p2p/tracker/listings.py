@@ -9,7 +9,7 @@ from twisted_p2p.tracker.attributes import MAXIMUM_LISTED, MAXIMUM_SIZE, TOO_MAN
 from twisted_p2p.tracker.limits import Rates, Refusal, TrackerLimits, prefix
 from twisted_p2p.tracker.listed_peer import ListedPeer
 from twisted_p2p.tracker.messages import Listed, ListPeers
-from twisted_p2p.tracker.registry import Registry
+from twisted_p2p.tracker.peer_index import PeerIndex
 
 _SHARE = MAXIMUM_LISTED // 4
 """Peers of one network, an IPv4 /24 or an IPv6 /48, in one answer."""
@@ -24,13 +24,13 @@ _MINUTE = 60
 
 
 class Listings:
-    """Draws peers from a registry."""
+    """Draws peers from an index."""
 
     def __init__(
-        self, registry: Registry, limits: TrackerLimits, random_bytes: Callable[[int], bytes]
+        self, index: PeerIndex, limits: TrackerLimits, random_bytes: Callable[[int], bytes]
     ) -> None:
         self.total = 0
-        self._registry = registry
+        self._index = index
         self._limits = limits
         self._random_bytes = random_bytes
         self._rates = Rates(random_bytes(32), _MINUTE)
@@ -45,31 +45,30 @@ class Listings:
             raise Refusal(TOO_MANY, "you ask for too many listings", retry_after=wait)
 
     def answer(self, asked: ListPeers) -> Listed:
-        """Return peers that let everybody know, or this one, and have its topic.
+        """Return peers of a topic that let everybody know, or list the asking one.
 
-        The latter have half of the room at most, since whoever lists a peer so chooses to be
-        seen by it.
+        The latter have half of the room at most, so that nobody fills it by listing a peer that
+        never asked to be listed.
         """
         self.total += 1
-        index, own = self._registry.index, asked.peer_key
-        everybody, listing = index.of_topic(asked.topic), index.listing(own)
+        own, topic = asked.peer_key, asked.topic
+        everybody, listing = self._index.of_topic(topic), self._index.listing(own)
         looked_at = listing.draw(_LOOKED_THROUGH, _LOOKED_THROUGH, self._random_bytes)
-        friends = [key for key in looked_at if key != own and self._has_topic(key, asked.topic)]
+        friends = [key for key in looked_at if key != own and self._has_topic(key, topic)]
         others = everybody.draw(MAXIMUM_LISTED + 1, _SHARE, self._random_bytes)
         drawn = [*friends[: MAXIMUM_LISTED // 2], *(key for key in others if key != own)]
         in_all = len(everybody) - (own in everybody) + len(friends) + len(listing) - len(looked_at)
         return Listed(in_all, self._described(self._spread(drawn)[:MAXIMUM_LISTED]))
 
     def _has_topic(self, peer_key: bytes, topic: str) -> bool:
-        peer = self._registry.peer(peer_key)
-        return peer is not None and (not topic or topic in peer.record.topics)
+        return not topic or topic in self._index.record_of(peer_key).topics
 
     def _spread(self, drawn: list[bytes]) -> list[bytes]:
         """Return the first so many peers of each network, or all when there is but one."""
         counts: Counter[bytes] = Counter()
         spread = []
         for peer_key in drawn:
-            network = self._registry.index.network_of(peer_key)
+            network = self._index.network_of(peer_key)
             counts[network] += 1
             if counts[network] <= _SHARE:
                 spread.append(peer_key)
@@ -77,8 +76,8 @@ class Listings:
 
     def _described(self, drawn: list[bytes]) -> tuple[ListedPeer, ...]:
         room = _ROOM // max(1, len(drawn))
-        records = [peer.record for peer in map(self._registry.peer, drawn) if peer is not None]
+        records = map(self._index.record_of, drawn)
         return tuple(
-            ListedPeer.within(room, record.peer_id.public_key, record.accepting, record.services)
-            for record in records
+            ListedPeer.within(room, peer_key, record.accepting, record.services)
+            for peer_key, record in zip(drawn, records, strict=True)
         )

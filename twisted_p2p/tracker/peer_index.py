@@ -55,8 +55,12 @@ class PeerIndex:
         return self._by_listed.get(peer_key, _NOBODY)
 
     def network_of(self, peer_key: bytes) -> bytes:
-        """Return the network, IPv4 /24 or IPv6 /48, that a peer counts for."""
+        """Return the network, IPv4 /24 or IPv6 /48, that a peer that is here counts for."""
         return self._entries[peer_key].network
+
+    def record_of(self, peer_key: bytes) -> PeerRecord:
+        """Return the record of a peer that is here."""
+        return self._entries[peer_key].record
 
     def put(self, peer_key: bytes, peer: RegisteredPeer) -> None:
         """Take a peer for what it is now; one that was refreshed alone costs next to nothing."""

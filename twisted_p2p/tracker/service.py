@@ -119,7 +119,7 @@ class TrackerService:
         self._events: deque[TrackerServerEvent] = deque()
         self._registry = Registry(store, limits, self._presence_changed)
         self._introductions = Introductions(random_bytes(32), limits)
-        self._listings = Listings(self._registry, limits, random_bytes)
+        self._listings = Listings(self._registry.index, limits, random_bytes)
         self._directory = Directory(
             self._registry,
             self._introductions,
