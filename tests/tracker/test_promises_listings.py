@@ -104,6 +104,7 @@ class Promise21Caps(SynchronousTestCase):
         registrations_of_ipv6_56=15,
         registrations_of_ipv6_48=18,
         topics=4,
+        listed_peers=8,
         peers_of_topic=12,
         peers_of_topic_and_network=5,
     )
@@ -180,6 +181,22 @@ class Promise21Caps(SynchronousTestCase):
         for number in range(8):
             self.crowded.register(str(number), f"11.1.1.{number}", topics=("chat",))
         self.assertEqual(self.crowded.refused[TOO_MANY], 3)
+
+    def test_promise_21_peers_are_listed_by_others_so_often(self) -> None:
+        def register(name: str, listed: int) -> None:
+            keys = tuple(bytes((number,)) * 32 for number in range(listed))
+            options = {"address_policy": AddressPolicy.LISTED, "listed_keys": keys}
+            self.crowded.register(name, f"11.1.1.{name}", **options)
+
+        register("1", 5)
+        register("2", 5)
+        self.assert_admitted(1, no_capacity=1)
+        register("2", 3)
+        register("1", 5)  # lists no more than before
+        self.assert_admitted(2, no_capacity=1)
+        self.crowded.registry.expire(45.0)
+        register("3", 8)
+        self.assert_admitted(1, no_capacity=1)
 
     def test_promise_21_many_attempts_take_no_memory_beyond_the_caps(self) -> None:
         """100,000 attempts of ten networks, by default limits; nothing stays of the refused."""

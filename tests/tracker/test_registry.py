@@ -205,6 +205,10 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(registration.told_address, HostPort("11.1.1.1", 4000))
 
 
+def key_of(number: int) -> bytes:
+    return identity(number).peer_id.public_key
+
+
 def changing_record(number: int, sequence: int) -> PeerRecord:
     """Return a record whose policy and topics go round as its sequence rises."""
     return evolve(
@@ -318,13 +322,12 @@ class RegistryMachine(RuleBasedStateMachine):
             elif record.address_policy is AddressPolicy.LISTED:
                 expected[record.listed_keys[0]].add(record.peer_id.public_key)
         index = self.registry.index
+        assert index.listed == sum(len(index.listing(key)) for key in map(key_of, range(1, 5)))
         assert index.topics == len({"a", "b"} & set(expected))
         crowds: dict[str | bytes, Crowd] = {
             topic: index.of_topic(topic) for topic in ("", "a", "b")
         }
-        for number in range(1, 5):
-            key = identity(number).peer_id.public_key
-            crowds[key] = index.listing(key)
+        crowds.update((key, index.listing(key)) for key in map(key_of, range(1, 5)))
         for name, crowd in crowds.items():
             assert len(crowd) == len(expected[name])
             assert all(peer_key in crowd for peer_key in expected[name])

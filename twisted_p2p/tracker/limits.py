@@ -44,6 +44,9 @@ class TrackerLimits:
     peers_of_topic_and_network: int = 1_000
     """Of one topic, from one /24 (IPv6: /48)."""
 
+    listed_peers: int = 200_000
+    """Peers that others list, each counted as often as it is listed."""
+
     departed_peers: int = 20_000
     """Peers that are gone and whose sequence is remembered still."""
 

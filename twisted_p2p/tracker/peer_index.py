@@ -40,6 +40,8 @@ class PeerIndex:
         self._entries: dict[bytes, _Entry] = {}
         self._by_topic: dict[str, Crowd] = {}
         self._by_listed: dict[bytes, Crowd] = {}
+        self.listed = 0
+        """How many peers are listed by others, each counted as often as it is."""
 
     @property
     def topics(self) -> int:
@@ -74,16 +76,18 @@ class PeerIndex:
         self._entries[peer_key] = entry
         for topic in open_topics(entry.record):
             _add(self._by_topic, topic, peer_key, entry.network)
-        for listed in _listed(entry.record):
+        for listed in listed_keys(entry.record):
             _add(self._by_listed, listed, peer_key, entry.network)
+            self.listed += 1
 
     def remove(self, peer_key: bytes) -> None:
         """Forget a peer that is there."""
         entry = self._entries.pop(peer_key)
         for topic in open_topics(entry.record):
             _remove(self._by_topic, topic, peer_key, entry.network)
-        for listed in _listed(entry.record):
+        for listed in listed_keys(entry.record):
             _remove(self._by_listed, listed, peer_key, entry.network)
+            self.listed -= 1
 
 
 def network_of(host: str) -> bytes:
@@ -98,14 +102,15 @@ def open_topics(record: PeerRecord) -> tuple[str, ...]:
     return (EVERYTHING, *record.topics)
 
 
-def _is_at(peer: RegisteredPeer, host: str) -> bool:
-    return any(registration.path.remote.host == host for registration in peer.registrations)
-
-
-def _listed(record: PeerRecord) -> frozenset[bytes]:
+def listed_keys(record: PeerRecord) -> frozenset[bytes]:
+    """Return the keys of the peers to which alone a peer is listed."""
     if record.address_policy is not AddressPolicy.LISTED:
         return frozenset()
     return frozenset(record.listed_keys)
+
+
+def _is_at(peer: RegisteredPeer, host: str) -> bool:
+    return any(registration.path.remote.host == host for registration in peer.registrations)
 
 
 def _add(crowds: dict[NameT, Crowd], name: NameT, peer_key: bytes, network: bytes) -> None:

@@ -23,7 +23,13 @@ from twisted_p2p.tracker.attributes import (
     TOO_MANY,
 )
 from twisted_p2p.tracker.limits import Refusal, TrackerLimits
-from twisted_p2p.tracker.peer_index import EVERYTHING, PeerIndex, network_of, open_topics
+from twisted_p2p.tracker.peer_index import (
+    EVERYTHING,
+    PeerIndex,
+    listed_keys,
+    network_of,
+    open_topics,
+)
 from twisted_p2p.tracker.quotas import Quotas
 from twisted_p2p.tracker.store import IPeerStore, RegisteredPeer, Registration
 
@@ -110,6 +116,7 @@ class Registry:
         if before is None:
             self._limit_registrations(path.remote.host)
         self._limit_topics(record, known.record if known else None, path.remote.host)
+        self._limit_lists(record, known.record if known else None)
         peer = RegisteredPeer(record, digest, record_expiry, known.registrations if known else ())
         expiry = min(now + self._limits.registration_lifetime, record_expiry)
         registration = Registration(path, is_stream, expiry)
@@ -202,6 +209,12 @@ class Registry:
                 raise self._full(NO_CAPACITY, "a topic has too many peers")
             if not peers and self.index.topics >= self._limits.topics:
                 raise self._full(NO_CAPACITY, "there are too many topics")
+
+    def _limit_lists(self, record: PeerRecord, before: PeerRecord | None) -> None:
+        """Raise `Refusal` when a peer lists others, more than it did, and there is no room."""
+        more = len(listed_keys(record)) - (len(listed_keys(before)) if before else 0)
+        if more > 0 and self.index.listed + more > self._limits.listed_peers:
+            raise self._full(NO_CAPACITY, "too many peers are listed by others")
 
     def _full(self, code: int, reason: str) -> Refusal:
         return Refusal(code, reason, retry_after=self._limits.registration_lifetime)
