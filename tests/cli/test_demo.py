@@ -18,6 +18,6 @@ class DemoTests(CommandTestCase):
         self.assertLess(result["tracker_bytes"], 64_000)
         kind = outcome.event("demo_connected")["path"]["kind"]
         self.assertEqual(kind, "lan" if available() else "punched")
-        self.assertEqual(outcome.event("demo_transferred")["bytes"], 64 << 20)
+        self.assertEqual(outcome.event("demo_transferred")["bytes"], 16 << 20)
         registered = [e["name"] for e in outcome.events() if e["event"] == "demo_registered"]
         self.assertEqual(registered, ["listening peer", "sending peer"])
