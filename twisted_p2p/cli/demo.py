@@ -71,9 +71,11 @@ class _Demonstration:
             connected = sender.wait_for("connected", deadline)
             self._say_connected(connected)
             started = time.monotonic()
-            sender.wait_for_success(deadline)
-            listener.wait_for_success(deadline)
+            for peer in (sender, listener):
+                peer.wait_for("closed", deadline)
             elapsed = time.monotonic() - started
+            for peer in (sender, listener):
+                peer.wait_for_success(deadline)
         self._check_introduction()
         self._check_file(sent, received, elapsed)
         self._check_tracker_bytes()
@@ -211,7 +213,6 @@ class _PeerProcess:
 
     def wait_for_success(self, deadline: float) -> None:
         """Wait until the process ends; raises `DemoFailed` unless it ends well, and in time."""
-        self.wait_for("closed", deadline)
         try:
             status = self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
