@@ -10,11 +10,12 @@ from twisted_p2p.network_namespaces.lab import available
 
 
 class AvailableTests(SynchronousTestCase):
-    def test_missing_program_is_named_with_its_package(self) -> None:
-        self.patch(lab, "PACKAGES", {"no-such-program": "no-such-package"})
+    def test_missing_programs_are_named_with_their_packages(self) -> None:
+        self.patch(lab, "PACKAGES", {"no-ip": "no-iproute2", "sh": "dash", "no-nft": "no-nftables"})
         self.assertEqual(
             available(),
-            "The program `no-such-program` is missing (Debian package no-such-package).",
+            "A program is missing: `no-ip` (Debian package no-iproute2), "
+            "`no-nft` (Debian package no-nftables).",
         )
 
     def test_refusal_is_told_in_the_words_of_the_system(self) -> None:

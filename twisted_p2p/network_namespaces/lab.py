@@ -67,9 +67,13 @@ RIGHT: Final = Side(
 def available() -> str | None:
     """Return in one sentence what keeps this machine from running a lab, or None."""
     environment = system_environment()
-    for program, package in PACKAGES.items():
-        if shutil.which(program, path=environment["PATH"]) is None:
-            return f"The program `{program}` is missing (Debian package {package})."
+    missing = [
+        f"`{program}` (Debian package {package})"
+        for program, package in PACKAGES.items()
+        if shutil.which(program, path=environment["PATH"]) is None
+    ]
+    if missing:
+        return f"A program is missing: {', '.join(missing)}."
     trial = subprocess.run(  # noqa: S603 (a fixed command)
         unshare_command(["sh", "-e", "-c", TRIAL], as_user=os.geteuid() != 0),
         capture_output=True,
