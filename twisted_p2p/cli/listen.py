@@ -25,7 +25,9 @@ from .streams import StreamEnd
 @click.command("listen")
 @click.argument("service")
 @click.option("--to", "target", metavar="ENDPOINT", help="A Twisted client endpoint string.")
-@click.option("--allow", multiple=True, metavar="PEER", help="A peer that may connect.")
+@click.option(
+    "--allow", multiple=True, metavar="PEER", help="A peer that may connect; may be repeated."
+)
 @click.option("--once", is_flag=True, help="Stop after one stream, as without --to.")
 @topic_option(multiple=True, help="What others find this peer under; may be repeated.")
 @click.pass_obj

@@ -61,6 +61,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands)
 @click.option(
     "--identity",
+    metavar="FILE",
     type=click.Path(path_type=Path),
     help="The file of the key that this node is.  [default: one per user, made on first use]",
 )
@@ -72,7 +73,11 @@ class _Commands(click.Group):
     help="A tracker; may be given several times.  [default: from P2P_TRACKER]",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="The UDP port.  [default: any]"
+    "--port",
+    metavar="N",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The UDP port.  [default: any]",
 )
 @click.option(
     "--no-lan",
@@ -92,7 +97,10 @@ def p2p(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Direct, encrypted connections between peers that are named by their keys."""
+    """Direct, encrypted connections between peers that are named by their keys.
+
+    PEER is what p2p id prints on the peer's machine.  These options stand before the command.
+    """
     context.obj = Options(
         reporter=Reporter(sys.stdout, sys.stderr, as_json),
         identity_path=identity,

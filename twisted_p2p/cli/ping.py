@@ -16,10 +16,16 @@ from .running import run_with_node
 _INTERVAL = 1.0
 
 
-@click.command("ping")
+@click.command("ping", short_help="Measure round trips to PEER and show the path.")
 @click.argument("peer")
 @click.option(
-    "-c", "--count", type=click.IntRange(1), default=4, show_default=True, help="How many pings."
+    "-c",
+    "--count",
+    metavar="N",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="How many pings.",
 )
 @click.option("--until-direct", is_flag=True, help="Go on until the path is not relayed.")
 @click.pass_obj

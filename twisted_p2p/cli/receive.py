@@ -35,7 +35,9 @@ from .transferring import Transfer, check_is_other, patience, wait_option
     default=".",
     help="The folder to put it into, made if it is not there.  [default: the current one]",
 )
-@click.option("--allow", multiple=True, metavar="PEER", help="A peer to take from unasked.")
+@click.option(
+    "--allow", multiple=True, metavar="PEER", help="A peer to take from unasked; may be repeated."
+)
 @wait_option
 @click.pass_obj
 def command(
