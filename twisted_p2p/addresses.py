@@ -18,7 +18,10 @@ class HostPort(NamedTuple):
     """An IP address as canonical text and a port; equal to the plain tuple ``(host, port)``."""
 
     host: str
+    """Of IPv4 or, as RFC 5952 spells it, of IPv6."""
+
     port: int
+    """0 to 65,535."""
 
     def __str__(self) -> str:
         """Return ``IP:PORT``, an IPv6 address in brackets."""
@@ -45,9 +48,15 @@ class Path:
     """How packets travel between two peers at the moment."""
 
     kind: PathKind
+    """``lan``: private addresses on one network; ``direct``: no NAT between; or what opened it."""
+
     protocol: Literal["udp", "tcp"]
+
     local: HostPort
+    """The address here that packets leave from."""
+
     remote: HostPort
+    """The address that they are sent to: the peer's, or that of its NAT."""
 
     def as_dict(self) -> dict[str, str]:
         """Return the path as the plain values of the command line's events."""

@@ -259,6 +259,8 @@ class FailureTests(TransferTestCase):
         sent = await self.start_sending(*words).ended
         self.assertEqual(sent.status, ExitStatus.PEER_OFFLINE)
         self.assertEqual(sent.event("waiting")["code"], "peer_offline")
+        received = await self.start_receiving("--wait", "0.1").ended
+        self.assertEqual(received.status, ExitStatus.TIMED_OUT)
 
     async def test_a_sender_that_sends_nothing(self) -> None:
         listening = self.start(

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_p2p.addresses import PeerAddress
-from twisted_p2p.errors import NoPath, PeerRefused
+from twisted_p2p.errors import DialTimedOut, NoPath, PeerRefused
 from twisted_p2p.transfer.conversation import Conversation
 from twisted_p2p.transfer.failures import Reason, TransferFailed, TransferInterrupted
 from twisted_p2p.transfer.meeting import Listening, Patience, dial
@@ -91,6 +91,23 @@ class ListeningTests(SynchronousTestCase):
         self.clock.advance(1000.0)
         again.end()
         self.assertIs(self.successResultOf(self.listening.done), again)
+
+    def test_who_comes_too_late_at_first_ends_it(self) -> None:
+        self.listening._patience = Patience(2.0, 100.0)
+        self.accept("stranger").end(TransferFailed(Reason.REFUSED))
+        done = self.listening.wait()
+        self.clock.advance(1.9)
+        self.assertNoResult(done)
+        self.clock.advance(0.1)
+        self.failureResultOf(done, DialTimedOut)
+
+    def test_who_comes_in_time_may_take_longer(self) -> None:
+        self.listening._patience = Patience(2.0, 100.0)
+        done = self.listening.wait()
+        attempt = self.accept(agreed=True)
+        self.clock.advance(1000.0)
+        attempt.end()
+        self.assertIs(self.successResultOf(done), attempt)
 
     def test_a_new_stream_ends_the_old_one_first(self) -> None:
         old = self.accept(agreed=True)

@@ -93,7 +93,7 @@ class _Receiving:
 
     async def wait_for_sender(self, reactor: Any, node: P2PNode) -> None:
         """Wait until a transfer is complete."""
-        await self._end(self._listening.done)
+        await self._end(self._listening.wait())
 
     async def dial(self, reactor: Any, node: P2PNode, ticket: Ticket) -> None:
         """Dial the sender until the transfer is complete."""

@@ -101,7 +101,7 @@ class _Sending:
         if not reporter.as_json:
             print("On the other machine, run p2p receive with:", file=reporter.stderr)
         reporter.result(str(ticket), "ticket", ticket=str(ticket), peer=str(node.peer_id))
-        await self._end(self._listening.done)
+        await self._end(self._listening.wait())
 
     async def dial(self, reactor: Any, node: P2PNode, peer_id: PeerID) -> None:
         """Dial a peer until the transfer is complete."""

@@ -46,6 +46,7 @@ class Pong:
     round_trip: float
     """Seconds."""
     path: Path
+    """What it travelled along."""
     accepting: bool
     """Whether the peer accepts connections, as the tracker has it."""
 

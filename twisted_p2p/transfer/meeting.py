@@ -19,7 +19,13 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from twisted_p2p.addresses import PeerAddress
-from twisted_p2p.errors import InvalidPeerID, P2PError, PeerRefused, WrongIdentity
+from twisted_p2p.errors import (
+    DialTimedOut,
+    InvalidPeerID,
+    P2PError,
+    PeerRefused,
+    WrongIdentity,
+)
 from twisted_p2p.interfaces import IPeerNode
 
 from .conversation import Conversation
@@ -186,6 +192,13 @@ class Listening(Factory, Generic[C]):
         self._open: dict[C, str] = {}
         self._giving_up: IDelayedCall | None = None
         self._has_met = False
+
+    def wait(self) -> Deferred[C]:
+        """Return `done`; from now on the time counts in which the other side has to come."""
+        if self._patience.to_meet is not None and not (self._has_met or self.done.called):
+            late = DialTimedOut("The other side did not come in time; start it, and try again.")
+            self._giving_up = self._clock.callLater(self._patience.to_meet, self._fail, late)
+        return self.done
 
     def claim(self, peer_id: str) -> None:
         """Let this be the peer with which the transfer goes on; raise `TransferFailed` if another
