@@ -2,6 +2,7 @@
 
 A stream has proven who is there before SSH begins, so SSH asks for no password of its own::
 
+    pip install "Twisted[conch]"
     twist p2ptracker
     p2p --identity shell_client.pem id
     python shell_server.py TRACKER CLIENT

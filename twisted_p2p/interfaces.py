@@ -37,7 +37,8 @@ class IPeerNode(Interface):
         @return: a `Deferred` that fires with the protocol once the peer has accepted the stream.
             Cancelling it gives the attempt up.  It fails with
             `twisted_p2p.errors.TrackerUnreachable`, `PeerOffline`, `PeerRefused`,
-            `UnknownService`, `NoPath`, `WrongIdentity` or `DialTimedOut`.
+            `UnknownService`, `NoPath`, `WrongIdentity` or `DialTimedOut`, and when peer or service
+            cannot be any, with `InvalidPeerID` or `ValueError`.
         """
 
     def listen(
@@ -47,13 +48,17 @@ class IPeerNode(Interface):
     ) -> Deferred[IListeningPort]:
         """Accept streams for a service.
 
-        @param service: the name that peers ask for; one listener has it at a time.
+        @param service: the name that peers ask for, 1 to 255 bytes of UTF-8; one listener has it
+            at a time.
         @param factory: builds a protocol for each stream; None from its ``buildProtocol`` refuses
             the stream.
         @param allow: the peers that may connect, or None for every authenticated peer.
 
         @return: a `Deferred` that fires with the listening port once this node can be reached.
-            The port's ``stopListening`` leaves streams alone that are already open.
+            The port's ``stopListening`` leaves streams alone that are already open.  It fails
+            with `ServiceInUse`, with `TrackerUnreachable` or `TrackerBusy` when an attempt at
+            each tracker has failed, and when service or peers cannot be any, with `ValueError` or
+            `InvalidPeerID`.
         """
 
     def connection_with(peer_id: str) -> IPeerLink | None:

@@ -156,7 +156,12 @@ class TrackerClientHooks:
         return self._client.when_registered()
 
     def look_up(self, peer_id: str) -> Deferred[Presence]:
-        """Ask whether a peer is there and what it offers; fails with `PeerOffline`."""
+        """Ask whether a peer is there and what it offers.
+
+        The Deferred fails with `PeerOffline`, `TrackerBusy` or `TrackerUnreachable`.
+
+        :raises InvalidPeerID: when it is none.
+        """
         return self._client.look_up(PeerID(peer_id))
 
     def list_peers(self, topic: str = "") -> Deferred[Listing]:
@@ -173,19 +178,29 @@ class TrackerClientHooks:
         """Have 1 to 900 bytes handed to a peer, with this client's address.
 
         The Deferred tells the peer's addresses, if it lets this client know them.  It fails with
-        `PeerOffline`, `PeerRefused`, `TrackerBusy` or `TrackerUnreachable`.
+        `PeerOffline`, `PeerRefused`, `TrackerBusy` or `TrackerUnreachable`, and with `ValueError`
+        for a box of another size.
+
+        :raises InvalidPeerID: when it is none.
         """
         return self._client.introduce(PeerID(peer_id), box)
 
     def answer(self, peer_id: str, box: bytes, *, accepting: bool = True) -> Deferred[AnswerTaken]:
         """Answer an introduction with 1 to 900 bytes.
 
-        ``accepting`` lets the peer know this client's addresses.
+        ``accepting`` lets the peer know this client's addresses.  The Deferred fires when the
+        tracker has the answer, and fails as that of `introduce`: with `PeerRefused` when the peer
+        has not asked, or not within 30 seconds.
+
+        :raises InvalidPeerID: when it is none.
         """
         return self._client.answer(PeerID(peer_id), box, accepting)
 
     def watch(self, peer_id: str) -> None:
-        """Have `peer_online` and `peer_offline` called for a peer, first for how it is now."""
+        """Have `peer_online` and `peer_offline` called for a peer, first for how it is now.
+
+        :raises InvalidPeerID: when it is none.
+        """
         self._watch.add(peer_id)
 
     def unwatch(self, peer_id: str) -> None:
