@@ -18,7 +18,11 @@ python_maximum_signature_line_length = 88
 # Docstrings name private things too; those stay without a link, and are no warning.
 default_role = "py:obj"
 html_theme = "alabaster"
-html_theme_options = {"description": "Peer-to-peer networking for Twisted", "fixed_sidebar": True}
+html_theme_options = {
+    "description": "Peer-to-peer networking for Twisted",
+    "fixed_sidebar": True,
+    "page_width": "1180px",  # a hundred columns of code beside the sidebar
+}
 exclude_patterns = ["_build"]
 
 
