@@ -28,6 +28,7 @@ from twisted_p2p.testing.multicast import INTERFACE_INDEX
 from twisted_p2p.testing.names import NameTable
 from twisted_p2p.testing.network import Attachment, Network
 from twisted_p2p.testing.packet import ICMPError, Packet
+from twisted_p2p.testing.port_table import PortTable
 from twisted_p2p.testing.reactor import SimulatedReactor
 from twisted_p2p.testing.schedule import HostSchedule
 from twisted_p2p.testing.tcp.descriptors import DescriptorTurns
@@ -77,7 +78,7 @@ class SimulatedHost:
         """The same for what must outlive everything in `stop_at_end` of any host."""
         self._naps = 0
         self._groups: Counter[str] = Counter()
-        self._ports: dict[int, list[SimulatedUDPPort]] = {}
+        self._ports: PortTable[SimulatedUDPPort] = PortTable()
         self._take_addresses(addresses)
 
     @property
@@ -217,16 +218,16 @@ class SimulatedHost:
         address = wanted if wanted.port else self._free_address(wanted.host)
         if not self._is_free(address, shares=port.shares):
             raise _system_error(EADDRINUSE)
-        self._ports.setdefault(address.port, []).append(port)
+        self._ports.add(address.port, port)
         return address
 
     def unbind(self, port: SimulatedUDPPort) -> None:
         """Free the address of a port."""
-        self._ports[port.bound.port].remove(port)
+        self._ports.remove(port.bound.port, port)
 
     def open_ports(self) -> list[SimulatedUDPPort]:
         """Return the ports that are open here."""
-        return [port for ports in self._ports.values() for port in ports]
+        return list(self._ports)
 
     def source_of(self, bound: HostPort, destination: str) -> HostPort:
         """Return the source that packets of a bound port to a destination have.
@@ -323,13 +324,13 @@ class SimulatedHost:
         Linux would choose by the source.
         """
         found = None
-        for port in self._ports.get(packet.destination.port, ()):
+        for port in self._ports[packet.destination.port]:
             if port.accepts(packet) and (found is None or port.precision >= found.precision):
                 found = port
         return found
 
     def _receive_as_group(self, packet: Packet) -> None:
-        hearing = [p for p in self._ports.get(packet.destination.port, ()) if p.hears(packet)]
+        hearing = [p for p in self._ports[packet.destination.port] if p.hears(packet)]
         fate = "delivered" if hearing else "unheard"
         self.network.log.record(packet, self.schedule.now, fate, self.name)
         for port in hearing:
@@ -342,7 +343,7 @@ class SimulatedHost:
     def _is_free(self, address: HostPort, *, shares: bool = False) -> bool:
         return not any(
             port.overlaps(address) and not (shares and port.shares)
-            for port in self._ports.get(address.port, ())
+            for port in self._ports[address.port]
         )
 
     def _free_address(self, host: str) -> HostPort:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.testing.ip import is_same_family, is_unspecified
 from twisted_p2p.testing.packet import ICMPError, Packet
+from twisted_p2p.testing.port_table import PortTable
 from twisted_p2p.testing.tcp.connection import TCPConnection
 from twisted_p2p.testing.tcp.host_connection import HostConnection
 from twisted_p2p.testing.tcp.segment import TCPFlags, TCPSegment, refusal
@@ -42,9 +43,9 @@ class TCPStack:
         self._host = host
         self._random = random
         self._descriptors = count(_FIRST_DESCRIPTOR)
-        self._bound: dict[int, list[SimulatedSocket]] = {}
+        self._bound: PortTable[SimulatedSocket] = PortTable()
         self._connections: dict[tuple[HostPort, HostPort], HostConnection] = {}
-        self._connections_of_port: dict[int, dict[HostConnection, None]] = {}
+        self._connections_of_port: PortTable[HostConnection] = PortTable()
 
     @property
     def now(self) -> float:
@@ -72,7 +73,7 @@ class TCPStack:
             raise system_error(EADDRNOTAVAIL)
         local = wanted if wanted.port else self._free_address(wanted.host)
         self.check_conflicts(socket, local)
-        self._bound.setdefault(local.port, []).append(socket)
+        self._bound.add(local.port, socket)
         return local
 
     def check_conflicts(self, socket: SimulatedSocket, local: HostPort) -> None:
@@ -91,12 +92,12 @@ class TCPStack:
         """Forget a socket that is closed."""
         del self.sockets[socket.fileno()]
         if socket.local.port:
-            self._bound[socket.local.port].remove(socket)
+            self._bound.remove(socket.local.port, socket)
 
     def _holders(self, local: HostPort) -> Iterator[SimulatedSocket | HostConnection]:
         """Yield what has an address, or one that cannot be told from it."""
-        holders: list[SimulatedSocket | HostConnection] = [*self._bound.get(local.port, ())]
-        holders += self._connections_of_port.get(local.port, ())
+        holders: list[SimulatedSocket | HostConnection] = [*self._bound[local.port]]
+        holders += self._connections_of_port[local.port]
         for holder in holders:
             if _overlap(holder.local.host, local.host):
                 yield holder
@@ -174,7 +175,7 @@ class TCPStack:
         key = (connection.local, connection.remote)
         if self._connections.get(key) is connection:
             del self._connections[key]
-            del self._connections_of_port[connection.local.port][connection]
+            self._connections_of_port.remove(connection.local.port, connection)
 
     def _add(self, local: HostPort, remote: HostPort, socket: SimulatedSocket) -> HostConnection:
         machine = TCPConnection(
@@ -186,7 +187,7 @@ class TCPStack:
         connection.reuses_address = socket.reuses_address
         connection.reuses_port = socket.reuses_port
         self._connections[local, remote] = connection
-        self._connections_of_port.setdefault(local.port, {})[connection] = None
+        self._connections_of_port.add(local.port, connection)
         return connection
 
     def _segment_size(self, remote: str) -> int:
@@ -199,7 +200,7 @@ class TCPStack:
         """Return the socket that listens there; one with that very address goes first."""
         listeners = [
             socket
-            for socket in self._bound.get(destination.port, ())
+            for socket in self._bound[destination.port]
             if socket.is_listening and _overlap(socket.local.host, destination.host)
         ]
         exact = [socket for socket in listeners if socket.local == destination]
