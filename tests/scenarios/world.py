@@ -196,8 +196,8 @@ class World:
         """Let whatever runs on a host be gone without a word."""
         for call in host.reactor.getDelayedCalls():
             call.cancel()
-        for ports in host._ports.values():
-            ports.clear()
+        for port in host.open_ports():
+            host.unbind(port)
         host.stop_at_end.clear()
 
     def rebind(self, host: SimulatedHost) -> None:
