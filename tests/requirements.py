@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from typing import NoReturn
 
 from twisted.trial.unittest import FailTest, SkipTest
@@ -27,6 +28,15 @@ def require_program(name: str, package: str) -> None:
     """Go on only if a program is installed; ``package`` is the Debian package it comes in."""
     if shutil.which(name, path=system_environment()["PATH"]) is None:
         leave_out(f"The program `{name}` is missing (Debian package {package}).")
+
+
+def require_ipv6() -> None:
+    """Go on only if the loopback interface has IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        leave_out(f"IPv6 is missing on the loopback interface ({error.strerror}).")
 
 
 def require_namespaces() -> None:

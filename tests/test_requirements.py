@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
+from typing import NoReturn
 
 from twisted.trial.unittest import FailTest, SkipTest, SynchronousTestCase
 
@@ -28,6 +31,19 @@ class RequirementsTests(SynchronousTestCase):
         with self.assertRaises(SkipTest) as caught:
             requirements.require_namespaces()
         self.assertEqual(str(caught.exception), "Not here.")
+
+    def test_missing_ipv6_leaves_the_test_out(self) -> None:
+        def fails(*arguments: object) -> NoReturn:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+        self.patch(socket, "socket", fails)
+        self.patch(os, "environ", {})
+        with self.assertRaises(SkipTest) as caught:
+            requirements.require_ipv6()
+        self.assertEqual(
+            str(caught.exception),
+            "IPv6 is missing on the loopback interface (Address family not supported by protocol).",
+        )
 
     def test_nothing_is_left_out_where_everything_is_required(self) -> None:
         self.patch(os, "environ", {"P2P_REQUIRE_ALL": "1"})

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
-from unittest import skipUnless
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from tests.requirements import require_ipv6
 from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.datagram.local_addresses import local_address_towards
 from twisted_p2p.datagram.shared_socket import SharedSocket
@@ -21,15 +20,6 @@ from twisted_p2p.testing import SimulatedInternet
 STUN = bytes.fromhex("000100002112a442") + bytes(12)
 QUIC = b"\x40" + bytes(20)
 OTHER = b"\x10" + bytes(20)
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 def expect(receiver: SharedSocket) -> Deferred[tuple[bytes, DatagramPath]]:
@@ -57,12 +47,12 @@ class RealSocketTests(TestCase):
     async def test_a_datagram_crosses(self) -> None:
         await self.assert_crosses(self.start(), self.start())
 
-    @skipUnless(has_ipv6(), "this host has no IPv6")
     async def test_a_datagram_crosses_by_ipv6(self) -> None:
+        require_ipv6()
         await self.assert_crosses(self.start("::1"), self.start("::1"))
 
-    @skipUnless(has_ipv6(), "this host has no IPv6")
     def test_both_families_can_have_the_same_port(self) -> None:
+        require_ipv6()
         ipv4 = self.start("")
         ipv6 = self.start("::", ipv4.address.port)
         self.assertEqual(ipv4.address, ("0.0.0.0", ipv6.address.port))
@@ -73,8 +63,8 @@ class RealSocketTests(TestCase):
         with self.assertRaises(PortInUse):
             SharedSocket(reactor, "127.0.0.1", first.address.port).start()
 
-    @skipUnless(has_ipv6(), "this host has no IPv6")
     def test_an_ipv6_port_in_use_is_said_to_be(self) -> None:
+        require_ipv6()
         first = self.start("::1")
         with self.assertRaises(PortInUse):
             SharedSocket(reactor, "::1", first.address.port).start()

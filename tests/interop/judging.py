@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from attrs import field, frozen
@@ -27,31 +27,36 @@ class Judged:
 
     @property
     def running(self) -> list[str]:
-        names = sorted(f"test{name}" for name in prefixedMethodNames(self.case, "test"))
-        return [name for name in names if name not in self.not_applicable]
+        return sorted(f"test{name}" for name in prefixedMethodNames(self.case, "test"))
 
 
 def judge(source: type[Any], where: str, **not_applicable: str) -> Callable[[CaseT], CaseT]:
     """Let a test case of Twisted's judge our streams.
 
     :param where: what the streams are of.
-    :param not_applicable: by the names of tests, why they are skipped.
+    :param not_applicable: by the names of tests, why they are left out.
     """
 
     def decorate(case: CaseT) -> CaseT:
-        for name, reason in not_applicable.items():
-            setattr(case, name, _skipped(getattr(case, name), reason))
+        judging = without(case, not_applicable)
         name = f"{source.__module__}.{source.__qualname__}"
-        JUDGED.append(Judged(case, name, where, not_applicable))
-        return case
+        JUDGED.append(Judged(judging, name, where, not_applicable))
+        return judging
 
     return decorate
 
 
-def _skipped(test: Callable[..., Any], reason: str) -> Callable[..., Any]:
-    def skipped(case: Any) -> None:
-        raise AssertionError("this is skipped")
+def without(case: CaseT, tests: Collection[str]) -> CaseT:
+    """Return a test case without some of its tests, which may be inherited.
 
-    skipped.__name__ = test.__name__
-    skipped.skip = reason  # type: ignore[attr-defined]
-    return skipped
+    Trial finds a test in whichever base has it, so there must be none: each class that has one is
+    copied.
+    """
+    for name in tests:
+        getattr(case, name)  # or it was misspelt
+    if not tests:
+        return case
+    bases = [without(base, [n for n in tests if hasattr(base, n)]) for base in case.__bases__]
+    dropped = {*tests, "__dict__", "__weakref__"}  # the last two are made for each class
+    content = {name: value for name, value in vars(case).items() if name not in dropped}
+    return type(case)(case.__name__, tuple(bases), content)

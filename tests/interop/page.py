@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
 
-import twisted
 from tests.interop import test_global_reactor, test_pumped, test_reactors
 from tests.interop.judging import JUDGED, Judged
 
@@ -19,9 +18,9 @@ HEAD = """\
 Twisted's own tests
 ===================
 
-These tests of Twisted {version} are run with streams of this package in place of TCP connections,
-as they are: {running} tests of {cases} test cases, many of them on four reactors.  Each test that
-does not apply is named with its reason.  ``tests/interop`` runs them, and writes this page by
+These tests of Twisted are run with streams of this package in place of TCP connections, as they
+are: {running} tests of {cases} test cases, many of them on four reactors.  Each test that does not
+apply is named with its reason.  ``tests/interop`` runs them, and writes this page by
 ``python -m tests.interop.page``.
 
 Where a test leaves no choice, a stream stands in for a socket: an endpoint that connects as soon
@@ -75,7 +74,7 @@ ABSENT = {
 def text() -> str:
     """Return the page."""
     running = sum(len(judged.running) for judged in JUDGED)
-    head = HEAD.format(version=twisted.__version__, running=running, cases=len(JUDGED))
+    head = HEAD.format(running=running, cases=len(JUDGED))
     absent = (_item(f"``{name}``: {reason}") for name, reason in ABSENT.items())
     tail = ["What does not apply at all", "-" * 26, "", *absent]
     return "\n".join([head, *(line for judged in _sorted() for line in _case(judged)), *tail, ""])
