@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.test import test_http
 
 from tests.interop.judging import judge
-from tests.interop.simulated import OnPair
+from tests.interop.pumping import OnPair
 
 WHERE = "a simulated pair"
 
