@@ -27,39 +27,31 @@ class IdentityTests(CommandTestCase):
         mode = (self.folder / "a.pem").stat().st_mode
         self.assertEqual(stat.S_IMODE(mode), 0o600)
 
-    async def test_refuses_a_file_that_others_can_read(self) -> None:
-        await self.run_command("id")
+    def test_refuses_a_file_that_others_can_read(self) -> None:
+        self.run_here("id")
         (self.folder / "a.pem").chmod(0o644)
-        outcome = await self.run_command("id")
+        outcome = self.run_here("id")
         self.assertEqual(outcome.status, ExitStatus.IDENTITY_FILE)
         self.assert_sentence(outcome, "chmod 600")
 
 
 class UsageTests(CommandTestCase):
-    async def usage_problem(self, *arguments: str, says: str) -> None:
-        outcome = await self.run_command(*arguments)
-        self.assertEqual(outcome.status, ExitStatus.USAGE)
-        self.assert_sentence(outcome, says)
-
-    async def test_what_is_not_understood_is_answered_with_a_sentence(self) -> None:
-        peer_id = str(IdentityKey.generate().peer_id)
-        await defer.gatherResults(
-            [
-                defer.Deferred.fromCoroutine(problem)
-                for problem in (
-                    self.usage_problem("listen", "x", says="--tracker"),
-                    self.usage_problem("--no-lan", "listen", "x", says="--tracker"),
-                    self.usage_problem("--tracker", "a:b", "id", says="HOST:PORT"),
-                    self.usage_problem("nonsense", says="nonsense"),
-                    self.usage_problem(
-                        "--tracker", "127.0.0.1", "connect", peer_id[:-1], "x", says="52 characters"
-                    ),
-                )
-            ]
-        )
+    def test_what_is_not_understood_is_answered_with_a_sentence(self) -> None:
+        almost = str(IdentityKey.generate().peer_id)[:-1]
+        for says, *arguments in (
+            ("--tracker", "listen", "x"),
+            ("--tracker", "--no-lan", "listen", "x"),
+            ("HOST:PORT", "--tracker", "a:b", "id"),
+            ("nonsense", "nonsense"),
+            ("52 characters", "--tracker", "127.0.0.1", "connect", almost, "x"),
+        ):
+            outcome = self.run_here(*arguments)
+            self.assertEqual(outcome.status, ExitStatus.USAGE)
+            self.assert_sentence(outcome, says)
 
     async def test_an_error_is_an_object_under_json(self) -> None:
         outcome = await self.run_command("--json", "listen", "x")
+        self.assertEqual(outcome.status, ExitStatus.USAGE)
         self.assertEqual(outcome.event("error")["code"], "usage")
 
 
@@ -93,7 +85,7 @@ class FailureTests(CommandTestCase):
 
     async def test_the_peer_refuses_or_lacks_the_service(self) -> None:
         tracker = str(self.start_tracker())
-        friend = (await self.run_command("id", name="friend")).stdout.decode().strip()
+        friend = self.run_here("id", name="friend").stdout.decode().strip()
         listening = self.start(
             "--json", "--tracker", tracker, "listen", "x", "--allow", friend, stdin=None
         )

@@ -41,8 +41,8 @@ class TransferTestCase(CommandTestCase):
         ticket: str = json.loads(sending._stdout.splitlines()[0])["ticket"]
         return ticket
 
-    async def peer_id_of(self, name: str) -> str:
-        return (await self.run_command("id", name=name)).stdout.decode().strip()
+    def peer_id_of(self, name: str) -> str:
+        return self.run_here("id", name=name).stdout.decode().strip()
 
     def assert_done(self, outcome: Outcome) -> dict[str, Any]:
         """Return the result of a command that was done."""
@@ -88,7 +88,7 @@ class TransferTests(TransferTestCase):
 
     async def test_an_allowed_peer_sends_whoever_comes_first(self) -> None:
         fill(self.sent, {"notes": b"notes"})
-        sender, receiver = [await self.peer_id_of(name) for name in ("sender", "receiver")]
+        sender, receiver = [self.peer_id_of(name) for name in ("sender", "receiver")]
         sending = self.start(
             *("--tracker", self.tracker, "send", str(self.sent / "notes"), "--to", receiver),
             name="sender",
@@ -107,7 +107,7 @@ class TransferTests(TransferTestCase):
 
     async def test_who_is_not_allowed_is_asked_about_at_a_terminal(self) -> None:
         fill(self.sent, {"notes\u202e": b"notes"})
-        receiver = await self.peer_id_of("receiver")
+        receiver = self.peer_id_of("receiver")
         terminal = self.start_at_terminal("receive", "--into", str(self.into))
         sending = self.start_sending(str(self.sent / "notes\u202e"), "--to", receiver)
         while b"[y/N]" not in terminal._stdout:
@@ -121,7 +121,7 @@ class TransferTests(TransferTestCase):
 
     async def test_who_is_not_wanted_at_a_terminal_is_refused(self) -> None:
         fill(self.sent, {"notes": b"notes"})
-        receiver = await self.peer_id_of("receiver")
+        receiver = self.peer_id_of("receiver")
         terminal = self.start_at_terminal("receive", "--into", str(self.into))
         sending = self.start_sending(str(self.sent / "notes"), "--to", receiver)
         while b"[y/N]" not in terminal._stdout:
@@ -274,43 +274,27 @@ class FailureTests(TransferTestCase):
 
 
 class UsageTests(TransferTestCase):
-    async def fails(self, *words: str, says: str, status: int = ExitStatus.USAGE) -> None:
-        outcome = await self.run_command("--tracker", "127.0.0.1", *words)
+    def assert_fails(self, *words: str, says: str, status: int = ExitStatus.USAGE) -> None:
+        outcome = self.run_here("--tracker", "127.0.0.1", *words)
         self.assertEqual(outcome.status, status)
         self.assert_sentence(outcome, says)
 
-    async def test_what_is_not_understood_is_answered_with_a_sentence(self) -> None:
+    def test_what_is_not_understood_is_answered_with_a_sentence(self) -> None:
         os.mkfifo(self.sent / "pipe")
         fill(self.sent, {"back\\slash": b"", "file": b""})
         peer = str(IdentityKey.generate().peer_id)
-        ticket, own = peer + "a" * 16, await self.peer_id_of("a")
-        await gatherResults(
-            [
-                Deferred.fromCoroutine(one)
-                for one in (
-                    self.fails("send", says="FILE"),
-                    self.fails("send", str(self.sent / "none"), says="does not exist"),
-                    self.fails("send", str(self.sent / "pipe"), says="nothing to send"),
-                    self.fails(
-                        "send",
-                        str(self.sent / "back\\slash"),
-                        says="rename it",
-                        status=ExitStatus.TRANSFER_FAILED,
-                    ),
-                    self.fails("receive", ticket[:-1], says="68 characters"),
-                    self.fails("receive", ticket, "--allow", peer, says="leave --allow out"),
-                    self.fails(
-                        *("send", str(self.sent / "file"), "--to", own),
-                        says="--identity",
-                        status=ExitStatus.PEER_REFUSED,
-                    ),
-                    self.fails(
-                        *("receive", own + "a" * 16),
-                        says="--identity",
-                        status=ExitStatus.PEER_REFUSED,
-                    ),
-                    self.fails("receive", "--allow", "x", says="52 characters"),
-                    self.fails("receive", "--into", str(self.sent / "file"), says="is a file"),
-                )
-            ]
+        ticket, own = peer + "a" * 16, self.peer_id_of("a")
+        self.assert_fails("send", says="FILE")
+        self.assert_fails("send", str(self.sent / "none"), says="does not exist")
+        self.assert_fails("send", str(self.sent / "pipe"), says="nothing to send")
+        self.assert_fails(
+            *("send", str(self.sent / "back\\slash")),
+            says="rename it",
+            status=ExitStatus.TRANSFER_FAILED,
         )
+        self.assert_fails("receive", ticket[:-1], says="68 characters")
+        self.assert_fails("receive", ticket, "--allow", peer, says="leave --allow out")
+        for words in (("send", str(self.sent / "file"), "--to", own), ("receive", own + "a" * 16)):
+            self.assert_fails(*words, says="--identity", status=ExitStatus.PEER_REFUSED)
+        self.assert_fails("receive", "--allow", "x", says="52 characters")
+        self.assert_fails("receive", "--into", str(self.sent / "file"), says="is a file")
