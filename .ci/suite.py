@@ -42,8 +42,13 @@ def everything() -> set[str]:
     return {f"tests.{name}" for name in modules + packages}
 
 
-if __name__ == "__main__":
+def without_kernel() -> None:
+    """Run all but ``tests.kernel``."""
     jobs = f"-j{(os.cpu_count() or 1) + 1}"
     trial(jobs, *sorted(everything() - FAR - {KERNEL}), under=("-m", "coverage", "run"))
     trial(jobs, *sorted(FAR))
+
+
+if __name__ == "__main__":
+    without_kernel()
     trial(KERNEL)

@@ -18,3 +18,9 @@ settings.register_profile(
 )
 settings.register_profile("fuzz", parent=settings.get_profile("suite"), max_examples=20_000)
 settings.load_profile(os.environ.get("P2P_HYPOTHESIS_PROFILE", "suite"))
+
+
+def fewer_examples(share: float) -> int:
+    """Return a share of the examples of other properties, for one whose examples are slow."""
+    assert settings.default is not None
+    return round(settings.default.max_examples * share)

@@ -19,15 +19,16 @@ from twisted_p2p.interfaces import IPeerFactory
 
 
 class Dribble:
-    """A pull producer without an end, of one byte each time."""
+    """A pull producer without an end, of one byte each time unless it is told otherwise."""
 
     def __init__(self, consumer: Any) -> None:
         self.consumer = consumer
+        self.piece = b"x"
         self.asked = 0
 
     def resumeProducing(self) -> None:
         self.asked += 1
-        self.consumer.write(b"x")
+        self.consumer.write(self.piece)
 
     def stopProducing(self) -> None:
         pass
@@ -56,6 +57,7 @@ class PullProducerTests(SynchronousTestCase):
         self.assertEqual(asked, [1 + turn * PULLS_PER_TURN for turn in (1, 2, 3)])
 
     def test_one_whose_stream_the_peer_leaves_is_asked_no_more(self) -> None:
+        self.producer.piece = bytes(100)
         self.ours.stream.registerProducer(self.producer, False)
         self.ours.stream.loseConnection()
         self.theirs.stream.loseConnection()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import fewer_examples
 from tests.connection.link import Link, Side
 from twisted_p2p.connection.events import (
     ConnectionClosed,
@@ -107,7 +108,7 @@ def count(side: Side, kind: type[Any], stream_id: int) -> int:
 
 
 class StreamPropertyTests(SynchronousTestCase):
-    @settings(max_examples=40)
+    @settings(max_examples=fewer_examples(0.4))
     @given(
         st.lists(STEP, min_size=3, max_size=25),
         st.integers(0, 2**16),

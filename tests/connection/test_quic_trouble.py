@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import fewer_examples
 from tests.connection.link import INITIATOR, RESPONDER, Link, connection
 from tests.connection.test_quic_streams import closed, joined, library, with_stream
 from twisted_p2p.connection.events import CloseCode, ConnectionClosed
@@ -189,6 +190,7 @@ class LibraryTroubleTests(SynchronousTestCase):
         link.run(0.1)
         self.assertEqual(link.client.of(ConnectionClosed), [])
 
+    @settings(max_examples=fewer_examples(0.5))
     @given(st.randoms(use_true_random=False))
     def test_mutated_datagrams_of_a_conversation_make_nothing_raise(self, random: Any) -> None:
         link = Link(seed=random.randrange(1000))

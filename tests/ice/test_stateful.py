@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import fewer_examples
 from tests.ice.world import make_agent
 from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.ice.agent import ICEAgent
@@ -257,4 +258,6 @@ class TwoAgents(RuleBasedStateMachine):
 
 class StatefulTests(SynchronousTestCase):
     def test_two_agents_agree_or_fall_silent(self) -> None:
-        run_state_machine_as_test(TwoAgents, settings=settings(stateful_step_count=40))
+        run_state_machine_as_test(
+            TwoAgents, settings=settings(max_examples=fewer_examples(0.5), stateful_step_count=40)
+        )

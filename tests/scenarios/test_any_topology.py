@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import fewer_examples
 from tests.scenarios.nats import NATS
 from tests.scenarios.topologies import (
     FAULTS,
@@ -19,8 +20,6 @@ from tests.scenarios.topologies import (
 from tests.scenarios.world import Recorder
 from twisted_p2p.errors import NoPath, P2PError, TrackerUnreachable
 from twisted_p2p.testing import PORT_TAKING, Link
-
-EXAMPLES = settings.default.max_examples * 2 // 5 if settings.default else 0
 
 DIAL_TIME = 20.0
 """Seconds that a dial takes at most, whatever comes of it."""
@@ -70,7 +69,7 @@ WORDS = st.lists(st.integers(1, 20_000), min_size=1, max_size=4)
 
 
 class AnyTopologyTests(SynchronousTestCase):
-    @settings(max_examples=EXAMPLES)
+    @settings(max_examples=fewer_examples(0.4))
     @given(TOPOLOGIES, WORDS)
     def test_where_nothing_happens_a_dial_leads_to_an_echo_or_to_no_path(
         self, topology: Topology, words: list[int]
@@ -89,7 +88,7 @@ class AnyTopologyTests(SynchronousTestCase):
             self.part(scene)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    @settings(max_examples=EXAMPLES)
+    @settings(max_examples=fewer_examples(0.4))
     @given(TOPOLOGIES, FATES, WORDS)
     def test_whatever_happens_every_byte_arrives_once_or_the_connection_ends(
         self, topology: Topology, faults: list[Fault], words: list[int]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import fewer_examples
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.testing.nat import (
     Dependence,
@@ -295,5 +296,5 @@ class NATMachine(RuleBasedStateMachine):
 class ModelTests(SynchronousTestCase):
     def test_a_table_does_what_a_slow_one_does(self) -> None:
         machine = NATMachine.TestCase
-        machine.settings = settings(stateful_step_count=40)
+        machine.settings = settings(max_examples=fewer_examples(0.5), stateful_step_count=40)
         machine("runTest").runTest()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import fewer_examples
 from tests.tracker.registration_world import World, delivered, lost, rough
 from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.errors import TrackerUnreachable
@@ -166,16 +167,18 @@ class RoughLifeOnStreams(RoughLife):
 class RoughLifeTests(SynchronousTestCase):
     def test_a_node_survives_whatever_happens(self) -> None:
         run_state_machine_as_test(
-            RoughLife, settings=settings(max_examples=100, stateful_step_count=25)
+            RoughLife, settings=settings(max_examples=fewer_examples(0.5), stateful_step_count=25)
         )
 
     def test_a_node_on_streams_survives_whatever_happens(self) -> None:
         run_state_machine_as_test(
-            RoughLifeOnStreams, settings=settings(max_examples=50, stateful_step_count=25)
+            RoughLifeOnStreams,
+            settings=settings(max_examples=fewer_examples(0.5), stateful_step_count=25),
         )
 
 
 class HostileTrackerTests(SynchronousTestCase):
+    @settings(max_examples=fewer_examples(0.5))
     @given(
         st.lists(st.tuples(MESSAGES, st.booleans(), st.floats(0, 40)), max_size=25), st.booleans()
     )

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests import fewer_examples
 from tests.tracker.world import identity
 from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.identity.record import AddressPolicy, PeerRecord
@@ -335,4 +336,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
 class RegistryStateTests(SynchronousTestCase):
     def test_registrations_are_those_of_the_model_after_any_history(self) -> None:
-        run_state_machine_as_test(RegistryMachine, settings=settings(stateful_step_count=30))
+        run_state_machine_as_test(
+            RegistryMachine,
+            settings=settings(max_examples=fewer_examples(0.5), stateful_step_count=30),
+        )

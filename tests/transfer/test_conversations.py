@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 
+from tests import fewer_examples
 from tests.transfer.attempts import TREE, Scripted, Transfer, TransferTestCase, approve_none
 from tests.transfer.pipes import LazyThreads, Pipe
 from tests.transfer.places import content_of, fill, part_of
@@ -84,6 +85,7 @@ class WholeTransferTests(TransferTestCase):
 
 
 class InterruptionTests(TransferTestCase):
+    @settings(max_examples=fewer_examples(0.4))
     @given(
         cuts=st.lists(st.integers(0, 700), min_size=1, max_size=6),
         size=st.integers(200, 5000),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import fewer_examples
 from twisted_p2p.testing.tcp.congestion import CongestionControl
 from twisted_p2p.testing.tcp.receive_buffer import ReceiveBuffer
 from twisted_p2p.testing.tcp.retransmission import RetransmissionTimeout
@@ -17,6 +18,7 @@ from twisted_p2p.testing.tcp.settings import TCPSettings
 
 
 class ReceiveBufferTests(SynchronousTestCase):
+    @settings(max_examples=fewer_examples(0.5))
     @given(st.binary(max_size=60), st.integers(1, 60), st.integers(0, 2**32))
     def test_pieces_in_any_order_make_the_stream(
         self, stream: bytes, capacity: int, seed: int
