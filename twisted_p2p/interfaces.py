@@ -34,7 +34,9 @@ class IPeerNode(Interface):
         @param factory: builds the protocol; its transport's ``getPeer()`` is a
             `twisted_p2p.addresses.PeerAddress`.
 
-        @return: a `Deferred` that fires with the protocol once the peer has accepted the stream.
+        @return: a `Deferred` that fires with the protocol once the peer has accepted the stream,
+            which is also when the protocol is built and connected, unless the factory is an
+            `IEarlyFactory`.
             Cancelling it gives the attempt up.  It fails with
             `twisted_p2p.errors.TrackerUnreachable`, `PeerOffline`, `PeerRefused`,
             `UnknownService`, `NoPath`, `WrongIdentity` or `DialTimedOut`, and when peer or service
@@ -102,6 +104,17 @@ class IPeerFactory(Interface):
         @return: True or False, or a `Deferred` of it.  Meanwhile the peer waits, and what it
             sends waits with it.  An exception refuses the peer and is logged.
         """
+
+
+class IEarlyFactory(Interface):
+    """Marks a factory whose protocols begin before the peer has accepted the stream.
+
+    Such a protocol is connected as soon as the peer has proven its key, and what it writes is sent
+    with the request for the stream, so that the first answer is there one round trip earlier.
+    Does the peer not accept, the protocol loses its connection with the error that the Deferred of
+    the attempt fails with.  Not for Twisted's ``ClientService``, which expects a protocol to be
+    connected only when the attempt has succeeded.
+    """
 
 
 class ITrackerPolicy(Interface):

@@ -18,6 +18,7 @@ from twisted_p2p.connection.quic_connection import PeerConnection
 from twisted_p2p.connection.quic_library import QH3Connection
 from twisted_p2p.errors import UnknownService
 from twisted_p2p.identity.keys import IdentityKey
+from twisted_p2p.interfaces import IEarlyFactory
 
 PATH = Path("punched", "udp", HostPort("10.0.0.1", 1000), HostPort("11.0.0.2", 2000))
 
@@ -89,6 +90,11 @@ class Made(Factory):
     def one(self) -> Any:
         (protocol,) = self.made
         return protocol
+
+
+@implementer(IEarlyFactory)
+class EarlyMade(Made):
+    """The same, and they begin before the peer has accepted."""
 
 
 @define(eq=False, slots=False)

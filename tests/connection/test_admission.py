@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.connection.link import INITIATOR
-from tests.connection.peers import Made, Peers, Recorder
+from tests.connection.peers import EarlyMade, HalfCloseable, Made, Peers, Recorder
 from twisted_p2p.errors import PeerRefused
 from twisted_p2p.interfaces import IPeerFactory
 
@@ -35,11 +35,17 @@ class HelloRecorder(Recorder):
         self.stream.write(b"hello")
 
 
+class Pausing(HelloRecorder):
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.stream.pauseProducing()
+
+
 class AdmissionTests(SynchronousTestCase):
     def open(self, answer: Any) -> tuple[Peers, Asked, Made, Deferred[Any]]:
         peers = Peers()
         service = peers.server.services["service"] = Asked(answer)
-        factory = Made(HelloRecorder)
+        factory = EarlyMade(HelloRecorder)
         opened = peers.client.connection.open_stream("service", factory)
         peers.run(1.0)
         self.assertEqual(service.asked, [(str(INITIATOR.peer_id), "service")])
@@ -78,6 +84,32 @@ class AdmissionTests(SynchronousTestCase):
         decision.callback(True)
         peers.run(30.0, until=lambda: service.one.size == len(data) + 5)
         self.assertEqual(service.one.received, b"hello" + data)
+
+    def test_a_protocol_may_pause_before_it_receives_anything(self) -> None:
+        decision: Deferred[bool] = Deferred()
+        peers, service, _, _ = self.open(decision)
+        service.kind = Pausing
+        decision.callback(True)
+        service.answer = True
+        other = Made(Pausing)
+        peers.client.connection.open_stream("service", other)
+        peers.run(1.0)
+        ours, theirs = other.one, service.made[0]
+        self.assertEqual((ours.size, theirs.size), (0, 0))
+        for protocol in (ours, theirs):
+            protocol.stream.resumeProducing()
+        peers.run(1.0)
+        self.assertEqual((ours.received, theirs.received), (b"hello", b"hello"))
+
+    def test_a_protocol_is_told_what_the_peer_wanted_no_more_before_the_decision(self) -> None:
+        decision: Deferred[bool] = Deferred()
+        peers, service, factory, _ = self.open(decision)
+        service.kind = HalfCloseable
+        peers.client.connection.streams.stop(factory.one.stream.stream_id)
+        peers.client.connection.probe()
+        peers.run(1.0)
+        decision.callback(True)
+        self.assertEqual(service.one.log, ["made", "write lost"])
 
     def test_a_late_refusal_reaches_the_peer(self) -> None:
         decision: Deferred[bool] = Deferred()

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.connection.link import RESPONDER
-from tests.connection.peers import Made, Peers, Recorder
+from tests.connection.peers import EarlyMade, Made, Peers, Recorder
 from twisted_p2p.connection.stream import PULLS_PER_TURN
 from twisted_p2p.errors import PeerRefused
 from twisted_p2p.interfaces import IPeerFactory
@@ -136,7 +136,7 @@ class SayingAndLeavingTests(SynchronousTestCase):
         decision: Deferred[bool] = Deferred()
         peers = Peers()
         service = peers.server.services["service"] = Undecided(decision)
-        factory = Made(SayAndLeave)
+        factory = EarlyMade(SayAndLeave)
         opened = peers.client.connection.open_stream("service", factory)
         peers.run(1.0)
         self.assertNoResult(opened)

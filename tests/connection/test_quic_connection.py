@@ -7,7 +7,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionLost, NoProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.connection.link import STRANGER
-from tests.connection.peers import PATH, HalfCloseable, Made, Owner, Peers, Recorder
+from tests.connection.peers import PATH, EarlyMade, HalfCloseable, Made, Owner, Peers, Recorder
 from twisted_p2p.connection.quic import HANDSHAKE_TIMEOUT
 from twisted_p2p.connection.quic_connection import LINGER
 from twisted_p2p.connection.quic_router import destination_connection_id
@@ -21,7 +21,7 @@ def joined(**settings: Any) -> Peers:
 
 
 class JoiningTests(SynchronousTestCase):
-    def test_an_echo_takes_two_round_trips_from_nothing(self) -> None:
+    def test_an_echo_of_who_begins_early_takes_two_round_trips_from_nothing(self) -> None:
         class Asking(Recorder):
             def connectionMade(self) -> None:
                 super().connectionMade()
@@ -33,7 +33,7 @@ class JoiningTests(SynchronousTestCase):
 
         peers = Peers(delay=0.04)
         peers.server.services["echo"] = Made(Answering)
-        factory = Made(Asking)
+        factory = EarlyMade(Asking)
         peers.client.connection.open_stream("echo", factory)
         peers.run(5.0, until=lambda: factory.made)
         self.assertAlmostEqual(peers.clock.seconds(), 0.08)
@@ -42,15 +42,26 @@ class JoiningTests(SynchronousTestCase):
         self.assertEqual(factory.one.received, b"hello")
 
     def test_the_deferred_fires_with_the_protocol_once_the_peer_accepted(self) -> None:
-        peers = Peers(delay=0.04)
+        for kind, log_before in ((Made, []), (EarlyMade, [["made"]])):
+            with self.subTest(kind=kind):
+                peers = Peers(delay=0.04)
+                peers.server.services["service"] = Made()
+                factory = kind()
+                opened = peers.client.connection.open_stream("service", factory)
+                peers.run(0.15)
+                self.assertNoResult(opened)
+                self.assertEqual([protocol.log for protocol in factory.made], log_before)
+                peers.run(0.02)
+                self.assertIs(self.successResultOf(opened), factory.one)
+                self.assertEqual(factory.one.log, ["made"])
+
+    def test_a_factory_runs_as_long_as_its_protocol(self) -> None:
+        peers = Peers()
         peers.server.services["service"] = Made()
         factory = Made()
-        opened = peers.client.connection.open_stream("service", factory)
-        peers.run(0.15)
-        self.assertNoResult(opened)
-        self.assertEqual(factory.one.log, ["made"])
-        peers.run(0.02)
-        self.assertIs(self.successResultOf(opened), factory.one)
+        peers.client.connection.open_stream("service", factory)
+        self.assertEqual(factory.running, 1)
+        peers.run(1.0)
         self.assertEqual(factory.running, 1)
         factory.one.stream.loseConnection()
         peers.run(1.0)
@@ -104,7 +115,7 @@ class JoiningTests(SynchronousTestCase):
 
         peers = joined()
         peers.server.services["service"] = Made(Answering)
-        factory = Made()
+        factory = EarlyMade()
         opened = [peers.client.connection.open_stream("service", factory) for _ in range(150)]
         self.assertEqual(len(factory.made), 99)
         for protocol in factory.made:
@@ -132,15 +143,22 @@ class JoiningTests(SynchronousTestCase):
 
 
 class RefusingTests(SynchronousTestCase):
-    def refused(self, peers: Peers, service: str = "service") -> tuple[Deferred[Any], Made]:
-        factory = Made()
-        result = peers.client.connection.open_stream(service, factory)
+    def refused(self, peers: Peers, kind: type[Made] = Made) -> tuple[Deferred[Any], Made]:
+        factory = kind()
+        result = peers.client.connection.open_stream("service", factory)
         peers.run(1.0)
         return result, factory
 
-    def test_an_unknown_service_is_a_typed_error_for_deferred_and_protocol(self) -> None:
+    def test_no_protocol_is_built_for_a_stream_that_is_not_accepted(self) -> None:
         peers = joined()
         result, factory = self.refused(peers)
+        self.failureResultOf(result, UnknownService)
+        self.assertEqual((factory.made, factory.running), ([], 0))
+        self.assertEqual(len(peers.client.connection.streams), 0)
+
+    def test_an_unknown_service_is_a_typed_error_for_one_that_began_early(self) -> None:
+        peers = joined()
+        result, factory = self.refused(peers, EarlyMade)
         self.failureResultOf(result, UnknownService)
         self.assertEqual(factory.one.log, ["made", "lost UnknownService"])
         self.assertEqual(factory.running, 0)
@@ -166,15 +184,18 @@ class RefusingTests(SynchronousTestCase):
         self.failureResultOf(result, PeerRefused)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_a_factory_of_our_own_that_fails_opens_nothing(self) -> None:
+    def test_a_factory_of_our_own_that_fails_gives_the_stream_up(self) -> None:
         peers = joined()
-        peers.server.services["service"] = Made()
-        for kind, error in ((lambda: None, NoProtocol), (lambda: 1 // 0, ZeroDivisionError)):
-            factory = Made(kind)
-            result = peers.client.connection.open_stream("service", factory)
-            self.failureResultOf(result, error)
-            self.assertEqual(factory.running, 0)
-        peers.run(1.0)
+        for made in (Made, EarlyMade):
+            for kind, error in ((lambda: None, NoProtocol), (lambda: 1 // 0, ZeroDivisionError)):
+                peers.server.services["service"] = theirs = Made()
+                factory = made(kind)
+                result = peers.client.connection.open_stream("service", factory)
+                peers.run(1.0)
+                self.failureResultOf(result, error)
+                self.assertEqual(factory.running, 0)
+                for protocol in theirs.made:
+                    self.assertEqual(protocol.log, ["made", "lost ConnectionLost"])
         self.assertEqual(len(peers.client.connection.streams), 0)
 
     def test_a_service_needs_a_name_that_fits(self) -> None:
@@ -194,7 +215,7 @@ class RefusingTests(SynchronousTestCase):
         peers.server.services["service"] = Made(Aborting)
         result, factory = self.refused(peers)
         self.failureResultOf(result, ConnectionLost)
-        self.assertEqual(factory.one.log, ["made", "lost ConnectionLost"])
+        self.assertEqual(factory.made, [])
 
 
 class CancellingTests(SynchronousTestCase):
@@ -215,8 +236,7 @@ class CancellingTests(SynchronousTestCase):
         result.cancel()
         self.failureResultOf(result, CancelledError)
         peers.run(1.0)
-        self.assertEqual(factory.one.log, ["made", "lost ConnectionAborted"])
-        self.assertEqual(factory.running, 0)
+        self.assertEqual((factory.made, factory.running), ([], 0))
         self.assertLessEqual(len(theirs.made), 1)
 
 

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.connection.link import INITIATOR, RESPONDER
-from tests.connection.peers import PATH, HalfCloseable, Peers, Recorder
+from tests.connection.peers import PATH, EarlyMade, HalfCloseable, Made, Peers, Recorder
 from twisted_p2p.addresses import Path
 from twisted_p2p.connection.flow_control import INITIAL_WINDOW
 from twisted_p2p.connection.stream import BUFFER_SIZE
@@ -519,10 +519,23 @@ class BrokenProtocolTests(SynchronousTestCase):
 
     def test_one_that_fails_in_connection_made_loses_its_stream(self) -> None:
         peers = Peers()
-        ours, theirs = peers.join(Recorder, self.raising("connectionMade"))
+        peers.server.services["service"] = theirs = Made(self.raising("connectionMade"))
+        ours = EarlyMade()
+        peers.client.connection.open_stream("service", ours).addErrback(lambda failure: None)
         peers.run(1.0)
-        self.assertEqual(theirs.log, ["made", "lost ZeroDivisionError"])
-        self.assertEqual(ours.log[-1], "lost ConnectionLost")
+        self.assertEqual(theirs.one.log, ["made", "lost ZeroDivisionError"])
+        self.assertEqual(ours.one.log[-1], "lost ConnectionLost")
+        self.flush()
+
+    def test_one_that_fails_in_connection_made_of_its_own_stream_is_not_connected(self) -> None:
+        peers = Peers()
+        peers.server.services["service"] = theirs = Made()
+        ours = Made(self.raising("connectionMade"))
+        opened = peers.client.connection.open_stream("service", ours)
+        peers.run(1.0)
+        self.failureResultOf(opened, ZeroDivisionError)
+        self.assertEqual(ours.one.log, ["made", "lost ZeroDivisionError"])
+        self.assertEqual(theirs.one.log, ["made", "lost ConnectionLost"])
         self.flush()
 
     def test_one_that_fails_at_the_end_of_a_half_loses_its_stream(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether a stream that the peer opens is taken, while that is being decided."""
+"""Whether a stream is taken by the side that did not open it, while that is being decided."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Undecided(Protocol):
     What arrives meanwhile waits, no more than flow control lets the peer send.
     """
 
-    def __init__(self, on_lost: Callable[[], object]) -> None:
+    def __init__(self, on_lost: Callable[[], object] = lambda: None) -> None:
         """Take what to call when the stream is lost before the decision."""
         self._on_lost = on_lost
 

@@ -51,6 +51,7 @@ from twisted_p2p.datagram.driver import MachineDriver, monotonic_clock
 from twisted_p2p.errors import DialTimedOut, PeerRefused, UnknownService, WrongIdentity
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
+from twisted_p2p.interfaces import IEarlyFactory
 
 LINGER = 1.0
 """Seconds that a connection being closed waits for the ends of streams to be confirmed."""
@@ -64,7 +65,7 @@ class _Opening:
     factory: IProtocolFactory
     result: Deferred[IProtocol]
     stream: PeerStream | None = None
-    protocol: IProtocol | None = None
+    protocol: Any = None
 
 
 class PeerConnection:
@@ -131,8 +132,7 @@ class PeerConnection:
     def open_stream(self, service: str, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """Open a stream to a service of the peer; fires as `IPeerConnection.open_stream` says.
 
-        The protocol is connected, and what it writes is sent, as soon as the peer is
-        authenticated; the Deferred, which can be cancelled, waits for the peer's acceptance.
+        The Deferred can be cancelled.
 
         :raises ValueError: unless the service has a name of 1 to 255 bytes.
         """
@@ -239,25 +239,29 @@ class PeerConnection:
             stream_id = self.streams.open(self._waiting[0].service)
             if stream_id is None:
                 return
-            opening = self._waiting.popleft()
-            try:
-                self._open(stream_id, opening)
-            except Exception as error:
-                self.streams.abandon(stream_id)
-                opening.factory.doStop()
-                opening.result.errback(failure_of(error))
+            self._open(stream_id, self._waiting.popleft())
 
     def _open(self, stream_id: int, opening: _Opening) -> None:
-        protocol = opening.factory.buildProtocol(self._address(self.peer_id, opening.service))
-        if protocol is None:
-            raise NoProtocol
-        stream = self._stream(stream_id, opening.service)
+        stream = opening.stream = self._stream(stream_id, opening.service)
         self._factories[stream] = opening.factory
-        self._openings[stream.stream_id] = opening
-        opening.stream, opening.protocol = stream, protocol
+        self._openings[stream_id] = opening
         stream.is_answered = False
-        stream.start(protocol)
+        stream.start(Undecided())
+        if IEarlyFactory.providedBy(opening.factory):
+            self._begin(opening, stream)
         self._schedule_flush()
+
+    def _begin(self, opening: _Opening, stream: PeerStream) -> None:
+        """Join a protocol to a stream that was opened here, or lose it for want of one."""
+        try:
+            opening.protocol = opening.factory.buildProtocol(stream.getPeer())
+            if opening.protocol is None:
+                raise NoProtocol
+        except Exception as error:
+            stream.lose(failure_of(error))
+        else:
+            stream.resumeProducing()
+            stream.start(opening.protocol)
 
     def _cancel(self, opening: _Opening) -> None:
         if opening.stream is None:
@@ -280,9 +284,9 @@ class PeerConnection:
         if waiting is not None and not waiting.connected:
             return
         self.streams.accept(event.stream_id)
-        (waiting or self._stream(event.stream_id, event.service)).start(protocol)
-        if waiting is not None:
-            waiting.resumeProducing()
+        stream = waiting or self._stream(event.stream_id, event.service)
+        stream.resumeProducing()
+        stream.start(protocol)
 
     def _refuse(self, failure: Failure, event: StreamOpened) -> None:
         error = failure.value
@@ -360,11 +364,14 @@ class PeerConnection:
             tell(stream)
 
     def _stream_accepted(self, event: StreamAccepted) -> None:
-        if (opening := self._openings.pop(event.stream_id, None)) is not None:
-            assert opening.stream is not None
-            assert opening.protocol is not None
+        opening, stream = self._openings.get(event.stream_id), self._streams.get(event.stream_id)
+        if opening is None or stream is None:
+            return
+        if opening.protocol is None:
+            self._begin(opening, stream)
+        if self._openings.pop(event.stream_id, None) is not None:
             opening.result.callback(opening.protocol)
-            opening.stream.accepted()
+            stream.accepted()
 
     def _stream_data_received(self, event: StreamDataReceived) -> None:
         if (stream := self._streams.get(event.stream_id)) is not None:

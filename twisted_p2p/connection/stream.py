@@ -206,10 +206,15 @@ class PeerStream:
     # What the connection calls.
 
     def start(self, protocol: Any) -> bool:
-        """Join a protocol to this transport; return whether it stood that."""
+        """Join a protocol to this transport, perhaps after another one that let nothing happen.
+
+        Returns whether it stood that.
+        """
         self._protocol = protocol
         with self._guard():
             protocol.makeConnection(self)
+        if self._write_ended and self.connected:
+            self._tell_write_ended()
         return self.connected
 
     def data_arrived(self, data: bytes) -> None:
