@@ -48,7 +48,7 @@ class DeliveryTests(SimulatedInternetMixin, SynchronousTestCase):
         pair = self.connected_pair(PORT_RESTRICTED, FULL_CONE, link=BAD)
         sender = pair.connect(Sender(b"news"), RECEIVERS)
         self.assertEqual(pair.until(sender.acknowledged), b"got news")
-        self.assertLess(pair.internet.now, 10.0)
+        self.assertLess(pair.internet.now, 15.0)
 
     def test_nothing_goes_through_the_tracker(self):
         pair = self.connected_pair()

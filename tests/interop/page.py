@@ -23,10 +23,10 @@ are: {running} tests of {cases} test cases, many of them on four reactors.  Each
 apply is named with its reason.  ``tests/interop`` runs them, and writes this page by
 ``python -m tests.interop.page``.
 
-Where a test leaves no choice, a stream stands in for a socket: an endpoint that connects as soon
-as ``connectionMade`` is called, which ours does not before the peer has accepted; ``listenTCP``
-and ``connectTCP`` that use endpoints; two names, ``stopReading`` and ``startReading``, for
-``pauseProducing`` and ``resumeProducing``.
+Where a test leaves no choice, a stream stands in for a socket: ``listenTCP`` and ``connectTCP``
+that use endpoints, and early factories, since a TCP connection is made before the listening
+program is asked; two names, ``stopReading`` and ``startReading``, for ``pauseProducing`` and
+``resumeProducing``.
 
 What differs from TCP
 ---------------------

@@ -13,7 +13,7 @@ from twisted.protocols.wire import Discard
 
 from tests.interop.nodes import TwoNodes
 from tests.interop.simulated import NEAR
-from tests.interop.tcp import Told
+from tests.interop.tcp import EarlyFactory, Told
 from twisted_p2p.testing.pair import ConnectedPair, connected_pair
 
 reactor: Any = global_reactor
@@ -52,8 +52,8 @@ class OnPair:
         nodes = TwoNodes(pair.b, pair.a)
         service = nodes.new_service()
         for begun in (
-            nodes.server_endpoint(service).listen(_factory_of(server)),
-            nodes.client_endpoint(service).connect(_factory_of(client)),
+            nodes.server_endpoint(service).listen(EarlyFactory(lambda _: server)),
+            nodes.client_endpoint(service).connect(EarlyFactory(lambda _: client)),
         ):
             begun.addErrback(lambda _: None)  # the test may be over before
 
@@ -111,10 +111,3 @@ class OnPair:
         case: Any = self
         case.addCleanup(stop)
         return over
-
-
-def _factory_of(protocol: Any) -> Any:
-    factory: Any = Factory()
-    factory.noisy = False
-    factory.buildProtocol = lambda _: protocol
-    return factory

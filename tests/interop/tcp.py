@@ -11,13 +11,14 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.internet.base import BaseConnector
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import _WrappingFactory, _WrappingProtocol
+from twisted.internet.endpoints import _WrappingProtocol
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.interop.nodes import TwoNodes
+from twisted_p2p.interfaces import IEarlyFactory
 
 
 class Told(_WrappingProtocol):
@@ -32,20 +33,17 @@ class Told(_WrappingProtocol):
         self._on_lost(reason)
 
 
-@frozen
-class EagerEndpoint:
-    """Connects as TCP does: the Deferred fires with `connectionMade`.
+@implementer(IEarlyFactory)
+class EarlyFactory(Factory):
+    """Connects as TCP does, which lets nobody ask the listening program first."""
 
-    Ours waits for the peer to accept the stream, which the protocol need not.
-    """
+    noisy = False
 
-    endpoint: Any
+    def __init__(self, build: Callable[[Any], Any]) -> None:
+        self._build = build
 
-    def connect(self, factory: Any) -> Deferred[Any]:
-        wrapping = _WrappingFactory(factory)
-        connecting = self.endpoint.connect(wrapping)
-        connecting.addErrback(lambda reason: wrapping.clientConnectionFailed(None, reason))
-        return wrapping._onConnection
+    def buildProtocol(self, addr: Any) -> Any:
+        return self._build(addr)
 
 
 @implementer(IAddress)
@@ -94,11 +92,8 @@ class Attempt:
 
     def __init__(self, connector: ServiceConnector) -> None:
         self._stream: Any = None
-        factory: Any = Factory()
-        factory.noisy = False
-        factory.buildProtocol = self._build
         self._connector = connector
-        connector.endpoint.connect(factory).addErrback(self._failed)
+        connector.endpoint.connect(EarlyFactory(self._build)).addErrback(self._failed)
 
     def _build(self, address: Any) -> Any:
         protocol = self._connector.buildProtocol(address)

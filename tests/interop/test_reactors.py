@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.interop.judging import judge
 from tests.interop.nodes import LoopbackNodes
 from tests.interop.simulated import PairReactor
-from tests.interop.tcp import EagerEndpoint, TCPOverPeers
+from tests.interop.tcp import TCPOverPeers
 from twisted_p2p.connection import stream
 from twisted_p2p.connection.stream import PeerStream
 
@@ -41,13 +41,6 @@ class PeerCreator(EndpointCreator):
 
     def client(self, reactor: Any, serverAddress: Any) -> Any:  # noqa: N803
         return reactor.two_nodes().client_endpoint(serverAddress.service)
-
-
-class EagerCreator(PeerCreator):
-    """Our endpoints, connected when TCP's would be."""
-
-    def client(self, reactor: Any, serverAddress: Any) -> Any:  # noqa: N803
-        return EagerEndpoint(super().client(reactor, serverAddress))
 
 
 class TLSEndpoint:
@@ -70,7 +63,7 @@ class TLSEndpoint:
         return connecting.addCallback(lambda tls: tls.wrappedProtocol)
 
 
-class TLSCreator(EagerCreator, test_tls.ContextGeneratingMixin):
+class TLSCreator(PeerCreator, test_tls.ContextGeneratingMixin):
     """TLS within our streams."""
 
     def server(self, reactor: Any) -> Any:
@@ -102,7 +95,7 @@ class OverPeers(ReactorBuilder):
         super().setUp()
         case: Any = self
         # These stand for TCP where the tests leave no choice.
-        case.patch(test_tcp, "TCPCreator", EagerCreator)
+        case.patch(test_tcp, "TCPCreator", PeerCreator)
         case.patch(test_tcp, "assertReading", assert_reading)
         case.patch(test_tcp, "assertNotReading", assert_not_reading)
         # Two names of a file descriptor's for what every transport has.
@@ -194,7 +187,7 @@ class TCPTransport(OverPeers, test_tcp.TCPTransportTestsBuilder):
 @judge(test_tcp.AbortConnectionMixin, "a simulated pair")
 class Abort(OverPeers, test_tcp.AbortConnectionMixin):
     _reactors: list[str] = []  # noqa: RUF012  (as Twisted has it)
-    endpoints = EagerCreator()
+    endpoints = PeerCreator()
 
 
 BUILDERS = (Connection, TLSConnection, StreamClient, TCPConnection, TCPTransport, Abort)

@@ -10,9 +10,11 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.identity.keys import IdentityKey
+from twisted_p2p.interfaces import IEarlyFactory
 from twisted_p2p.node.service import P2PNode
 from twisted_p2p.testing import (
     INTERNET_LINK,
@@ -59,8 +61,9 @@ class Recorder(Protocol):
         self.lost, self.lost_at = reason, self.factory.world.now
 
 
+@implementer(IEarlyFactory)
 class Recorders(Factory):
-    """Builds recorders and keeps them."""
+    """Builds recorders, which begin as early as they may, and keeps them."""
 
     noisy = False
 

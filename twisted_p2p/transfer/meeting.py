@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from twisted_p2p.addresses import PeerAddress
 from twisted_p2p.errors import (
@@ -26,7 +27,7 @@ from twisted_p2p.errors import (
     PeerRefused,
     WrongIdentity,
 )
-from twisted_p2p.interfaces import IPeerNode
+from twisted_p2p.interfaces import IEarlyFactory, IPeerNode
 
 from .conversation import Conversation
 from .failures import Reason, TransferFailed, TransferInterrupted
@@ -104,8 +105,9 @@ async def dial(
         await deferLater(clock, attempts.next_delay())
 
 
+@implementer(IEarlyFactory)
 class _Only(Factory):
-    """Builds the one protocol that it is given."""
+    """Builds the one protocol that it is given, and lets it ask for files at once."""
 
     noisy = False
 

@@ -1,0 +1,1 @@
+A protocol is connected when the peer has accepted its stream, as ``ClientService`` expects; a factory with ``IEarlyFactory`` has its protocols connected one round trip sooner, to send with the request.
