@@ -6,13 +6,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class JoinedEnd(Protocol):
     """One of two ends; what it receives, the other one sends.
 
@@ -36,18 +36,37 @@ class JoinedEnd(Protocol):
         self.other, other.other = other, self
         for here, there in ((self, other), (other, self)):
             if here.lost is not None:
-                there.close()
+                there.end_as(here.lost)
             elif there.lost is None:
-                here._transport.registerProducer(there._transport, True)
-                there._transport.resumeProducing()
+                here._transport.registerProducer(there, True)
+                there.resumeProducing()
 
     def close(self) -> None:
         """Close this end in both directions, once what was written is sent."""
         self._transport.loseConnection()
 
     def abort(self) -> None:
-        """Close this end at once."""
+        """Close this end at once, so that it does not look as if everything had come."""
         self._transport.abortConnection()
+
+    def pauseProducing(self) -> None:
+        """Receive nothing while the other end cannot send it."""
+        self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Receive again."""
+        self._transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Receive no more, since the other end can send nothing; it will say why, or end."""
+        self._transport.pauseProducing()
+
+    def end_as(self, reason: Failure) -> None:
+        """Do as the other end did: close, or abort if it was not closed cleanly."""
+        if reason.check(ConnectionDone):
+            self.close()
+        else:
+            self.abort()
 
     def dataReceived(self, data: bytes) -> None:
         """Pass bytes to the other end."""
@@ -74,11 +93,11 @@ class JoinedEnd(Protocol):
         """Nothing can be sent any more; what arrives is still wanted."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Close the other end after what it still has to send."""
+        """Let the other end do the same."""
         self.lost = reason
         if self.other is not None and self.other.lost is None:
             self.other._transport.unregisterProducer()
-            self.other.close()
+            self.other.end_as(reason)
         if reason.check(ConnectionDone):
             self.closed.callback(None)
         else:

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 from twisted.internet.defer import Deferred, DeferredQueue
-from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
@@ -15,10 +14,11 @@ from ..identity.peer_id import PeerID
 from ..node.service import P2PNode
 from .exit_status import ExitStatus
 from .joining import JoinedEnd
+from .local_endpoints import parse_client_endpoint
 from .options import Options, topic_option
 from .reporting import Reporter
 from .running import run_with_node
-from .standard_streams import join_standard_streams
+from .standard_streams import StandardStreams, until_closed
 from .streams import StreamEnd
 
 
@@ -45,30 +45,28 @@ def command(
     Without --allow, any authenticated peer may connect.
     """
     allowed = frozenset(map(PeerID, allow)) or None
-
-    accepting = _Accepting(options.reporter, only_one=once or target is None)
+    endpoint = None if target is None else parse_client_endpoint("--to", target)
+    accepting = Accepting(options.reporter, only_one=once or target is None)
 
     async def listen(reactor: Any, node: P2PNode) -> None:
         accepting.node = node
         await node.listen(service, accepting, allowed)
 
     async def serve(reactor: Any, node: P2PNode) -> None:
-        if target is None:
-            await join_standard_streams(await accepting.streams.get())
-            return
-        endpoint = clientFromString(reactor, target)
-        if once:
-            await _join(await accepting.streams.get(), endpoint, options.reporter)
-            return
-        while True:
+        if endpoint is None:
+            local = StandardStreams()
             stream = await accepting.streams.get()
-            joined = Deferred.fromCoroutine(_join(stream, endpoint, options.reporter))
-            joined.addErrback(lambda failure: None)  # said by the closed event
+            stream.join(local.open())
+            await until_closed(stream, local)
+        elif once:
+            await join_with(endpoint, await accepting.streams.get())
+        else:
+            await join_all(endpoint, accepting, options.reporter)
 
     return run_with_node(options, serve, prepare=listen, topics=topic)
 
 
-class _Accepting(Factory):
+class Accepting(Factory):
     """Queues the streams that peers open, or takes one and refuses the rest."""
 
     noisy = False
@@ -105,8 +103,29 @@ class _AcceptedEnd(StreamEnd):
         self._streams.put(self)
 
 
-async def _join(stream: StreamEnd, endpoint: IStreamClientEndpoint, reporter: Reporter) -> None:
-    """Join a stream with a new connection until it is closed; without one, abort the stream."""
+async def join_all(
+    endpoint: IStreamClientEndpoint, accepting: Accepting, reporter: Reporter
+) -> None:
+    """Join each stream with a new connection to an endpoint, for ever."""
+
+    async def join(stream: StreamEnd) -> None:
+        try:
+            await join_with(endpoint, stream)
+        except TargetUnreachable as error:
+            reporter.error(error)
+        except Exception:  # noqa: S110 (said by the closed event)
+            pass
+
+    while True:
+        Deferred.fromCoroutine(join(await accepting.streams.get()))
+
+
+async def join_with(endpoint: IStreamClientEndpoint, stream: StreamEnd) -> None:
+    """Join a stream with a new connection until it is closed.
+
+    :raises Exception: what the stream was lost by, unless it was closed cleanly.
+    :raises TargetUnreachable: when there is no such connection; the stream is aborted.
+    """
     local = JoinedEnd()
     local.closed.addErrback(lambda failure: None)  # how the stream ended is what counts
     try:
@@ -114,8 +133,9 @@ async def _join(stream: StreamEnd, endpoint: IStreamClientEndpoint, reporter: Re
     except Exception as error:
         stream.abort()
         stream.closed.addErrback(lambda failure: None)
-        reporter.error(TargetUnreachable(f"The --to endpoint cannot be reached: {error}"))
-        return
+        raise TargetUnreachable(
+            f"The --to endpoint cannot be reached, start what listens there: {error}"
+        ) from error
     stream.join(local)
     await stream.closed
 

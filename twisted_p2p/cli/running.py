@@ -90,18 +90,22 @@ async def _awaited(awaitable: Awaitable[None]) -> None:
 def _report(reporter: Reporter, outcome: object) -> ExitStatus:
     if not isinstance(outcome, Failure):
         return ExitStatus.DONE
-    error = outcome.value
-    if isinstance(error, CancelledError):
+    if outcome.check(CancelledError):
         return ExitStatus.INTERRUPTED
+    error = described(outcome)
+    reporter.error(error)
+    return exit_status_of(error)
+
+
+def described(failure: Failure) -> P2PError:
+    """Return a failure as the user is told of it; one that is a fault of ours is logged."""
+    error = failure.value
     if isinstance(error, P2PError):
-        reporter.error(error)
-        return exit_status_of(error)
+        return error
     if isinstance(error, ConnectionLost | ConnectError):
-        reporter.error(StreamLost(f"The stream broke off: {error}"))
-        return ExitStatus.FAULT
-    _log.failure("The command failed", outcome)
-    reporter.error(InternalFault(f"A fault of p2p itself, please report it: {error!r}"))
-    return ExitStatus.FAULT
+        return StreamLost(f"The stream broke off: {error}")
+    _log.failure("The command failed", failure)
+    return InternalFault(f"A fault of p2p itself, please report it: {error!r}")
 
 
 class StreamLost(P2PError):

@@ -23,6 +23,11 @@ class StandardStreams(JoinedEnd):
         super().__init__()
         self._is_stdin_open = self._is_stdout_open = True
 
+    def open(self) -> StandardStreams:
+        """Take hold of stdin and stdout, and return this end."""
+        StandardIO(self)
+        return self
+
     def end_output(self) -> None:
         """Close stdout; and stdin too where a person would have to end it by hand."""
         super().end_output()
@@ -48,19 +53,24 @@ class StandardStreams(JoinedEnd):
         else:
             self._transport.connectionLost(Failure(ConnectionDone()))
 
+    def stopProducing(self) -> None:
+        """End, since nobody takes what comes from stdin."""
+        self.close()
+
+    def abort(self) -> None:
+        """Close both, but only once everything that came is written."""
+        self.close()
+
     def _close_if_ended(self) -> None:
         if self.lost is None and not self._is_stdin_open and not self._is_stdout_open:
             self._transport.connectionLost(Failure(ConnectionDone()))
 
 
-async def join_standard_streams(stream: JoinedEnd) -> None:
-    """Join a stream to stdin and stdout until both directions have ended.
+async def until_closed(stream: JoinedEnd, local: StandardStreams) -> None:
+    """Wait until a stream and what it is joined with have ended in both directions.
 
     :raises Exception: what the stream was lost by, unless it was closed cleanly.
     """
-    local = StandardStreams()
-    StandardIO(local)
-    stream.join(local)
     both: Deferred[list[None]] = gatherResults([stream.closed, local.closed], consumeErrors=True)
     try:
         await both
