@@ -61,6 +61,16 @@ class Program(ProcessProtocol):
         """Fire with the first event of one of the names on standard error, under ``--json``."""
         return self._until(lambda: next(self._events(names), None))
 
+    def complained(self, text: str) -> Deferred[bool]:
+        """Fire when a text stands in standard error."""
+        return self._until(lambda: text in self.complaints)
+
+    def happened(self, name: str, times: int) -> Deferred[list[dict[str, Any]]]:
+        """Fire with the events of a name when there are so many, under ``--json``."""
+        return self._until(
+            lambda: events if len(events := list(self._events((name,)))) >= times else None
+        )
+
     def said(self, text: str) -> Deferred[bool]:
         """Fire when a text stands in the first bytes of standard output."""
         return self._until(lambda: text.encode() in self._beginning)
@@ -152,7 +162,7 @@ class LabPrograms:
     async def start_tracker(self) -> Program:
         """Start the tracker, and return it when it serves."""
         pid_file = f"--pidfile={self._folder / 'tracker.pid'}"
-        tracker = self._start(self._lab.tracker, *TWISTD, "-n", pid_file, "p2ptracker")
+        tracker = self.start(self._lab.tracker, *TWISTD, "-n", pid_file, "p2ptracker")
         await tracker.said("p2ptracker serves")
         return tracker
 
@@ -161,9 +171,10 @@ class LabPrograms:
         identity = self._folder / command / "identity.pem"
         tracker = f"{self._lab.tracker.address}:3478"
         options = ["--identity", str(identity), "--tracker", tracker, "--no-lan", "--json"]
-        return self._start(machine, *P2P, *options, command, *words)
+        return self.start(machine, *P2P, *options, command, *words)
 
-    def _start(self, machine: Namespace, *arguments: str) -> Program:
+    def start(self, machine: Namespace, *arguments: str) -> Program:
+        """Start any program; it is killed at the end."""
         program = Program(machine, *arguments)
         self._started.append(program)
         return program
