@@ -206,7 +206,7 @@ class FailureTests(TransferTestCase):
         sending = self.start_sending(str(self.sent / "big"))
         limited = (
             "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (1 << 20, 1 << 20)); "
-            "from twisted_p2p.cli.main import main; main()"
+            "from twisted_p2p.cli.__main__ import main; main()"
         )
         receiving = Command()
         words = ["--tracker", self.tracker, "--identity", str(self.folder / "receiver.pem")]

@@ -17,7 +17,7 @@ from ..node.service import P2PNode
 from .exit_status import ExitStatus
 from .joining import JoinedEnd
 from .local_endpoints import listen_at, parse_server_endpoint
-from .options import Options
+from .options import Options, service_argument
 from .reporting import Reporter
 from .running import described, run_with_node
 from .standard_streams import StandardStreams, until_closed
@@ -26,7 +26,7 @@ from .streams import StreamEnd
 
 @click.command("connect")
 @click.argument("peer")
-@click.argument("service")
+@service_argument
 @click.option("--from", "source", metavar="ENDPOINT", help="A Twisted server endpoint string.")
 @click.pass_obj
 def command(options: Options, peer: str, service: str, source: str | None) -> ExitStatus:
@@ -35,6 +35,7 @@ def command(options: Options, peer: str, service: str, source: str | None) -> Ex
     With --from, open a stream for each connection to that endpoint instead, until stopped.
     """
     peer_id = PeerID(peer)
+    options.require_other(peer_id)
 
     entrance = None if source is None else parse_server_endpoint("--from", source)
 

@@ -15,7 +15,7 @@ from ..node.service import P2PNode
 from .exit_status import ExitStatus
 from .joining import JoinedEnd
 from .local_endpoints import parse_client_endpoint
-from .options import Options, topic_option
+from .options import Options, service_argument, topic_option
 from .reporting import Reporter
 from .running import run_with_node
 from .standard_streams import StandardStreams, until_closed
@@ -23,7 +23,7 @@ from .streams import StreamEnd
 
 
 @click.command("listen")
-@click.argument("service")
+@service_argument
 @click.option("--to", "target", metavar="ENDPOINT", help="A Twisted client endpoint string.")
 @click.option(
     "--allow", multiple=True, metavar="PEER", help="A peer that may connect; may be repeated."

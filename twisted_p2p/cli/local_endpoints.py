@@ -39,8 +39,9 @@ def _parse(parse: Callable[[Any, str], Any], option: str, text: str, example: st
     except P2PError:
         raise
     except Exception as error:  # whatever the parser of that kind of endpoint does not expect
+        why = f" ({error})" if isinstance(error, OSError) else ""
         raise click.UsageError(
-            f"{option} takes a Twisted endpoint such as {example}, not {text!r} ({error})"
+            f"{option} takes a Twisted endpoint such as {example}, not {text!r}{why}"
         ) from error
 
 

@@ -13,6 +13,7 @@ from ..addresses import HostPort
 from ..errors import P2PError
 from ..node.defaults import default_trackers, parse_tracker
 from .exit_status import ExitStatus, exit_status_of
+from .faults import InternalFault
 from .options import Options
 from .reporting import Reporter
 
@@ -117,12 +118,6 @@ def _trackers_of_environment() -> list[HostPort]:
         raise click.UsageError(f"P2P_TRACKER: {error}") from error
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit with its status."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    sys.exit(run(words))
-
-
 def run(arguments: Sequence[str]) -> ExitStatus:
     """Run the command and return its status; every failure is one sentence on stderr."""
     # Asked for before the options are parsed, since that may be what fails.
@@ -134,13 +129,25 @@ def run(arguments: Sequence[str]) -> ExitStatus:
         print(error.format_message(), file=sys.stderr)  # noqa: T201
         return ExitStatus.USAGE
     except click.ClickException as error:
-        reporter.error(UsageProblem(error.format_message()))
+        reporter.error(UsageProblem(_in_one_sentence(error)))
         return ExitStatus.USAGE
     except (click.Abort, KeyboardInterrupt):
         return ExitStatus.INTERRUPTED
     except P2PError as error:
         reporter.error(error)
         return exit_status_of(error)
+    except Exception as error:
+        fault = InternalFault(error)
+        reporter.error(fault)
+        return exit_status_of(fault)
+
+
+def _in_one_sentence(error: click.ClickException) -> str:
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    return f"{message.rstrip('.')}; see {context.command_path} --help"
 
 
 class UsageProblem(P2PError):

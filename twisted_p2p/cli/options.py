@@ -10,8 +10,10 @@ import click
 from attrs import frozen
 
 from ..addresses import HostPort
+from ..errors import PeerRefused
 from ..identity.keys import IdentityKey, load_or_create_identity
 from ..identity.record import check_topics
+from ..node.accepting import check_service
 from ..node.defaults import default_identity_path
 from .reporting import Reporter
 
@@ -51,6 +53,14 @@ class Options:
         """
         return load_or_create_identity(self.identity_path or default_identity_path())
 
+    def require_other(self, peer_id: str) -> None:
+        """Return if a peer is another one than this; raise `PeerRefused` otherwise."""
+        if self.identity().peer_id == peer_id:
+            raise PeerRefused(
+                "Both sides are the same identity; give one of them another one with --identity "
+                "FILE before the command."
+            )
+
     def require_trackers(self) -> tuple[HostPort, ...]:
         """Return the trackers, or end with a usage error where there is none."""
         if not self.trackers:
@@ -58,3 +68,14 @@ class Options:
                 "no tracker is named; give --tracker HOST[:PORT] or set P2P_TRACKER"
             )
         return self.trackers
+
+
+def _checked_service(context: click.Context, parameter: click.Parameter, name: str) -> str:
+    try:
+        check_service(name)
+    except ValueError as error:
+        raise click.BadParameter("a service has a name of 1 to 255 bytes of UTF-8") from error
+    return name
+
+
+service_argument = click.argument("service", callback=_checked_service)

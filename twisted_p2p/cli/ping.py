@@ -32,6 +32,7 @@ _INTERVAL = 1.0
 def command(options: Options, peer: str, count: int, until_direct: bool) -> ExitStatus:
     """Measure round trips to PEER and show the path and whether it accepts connections."""
     peer_id = PeerID(peer)
+    options.require_other(peer_id)
 
     async def ping(reactor: Any, node: P2PNode) -> None:
         sent = 0

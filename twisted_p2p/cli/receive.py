@@ -23,7 +23,7 @@ from .asking import ask
 from .exit_status import ExitStatus
 from .options import Options
 from .running import run_with_node
-from .transferring import Transfer, check_is_other, patience, wait_option
+from .transferring import Transfer, patience, wait_option
 
 
 @click.command("receive")
@@ -55,7 +55,7 @@ def command(
     if allowed:
         raise click.UsageError("a ticket names the only sender; leave --allow out")
     parsed = Ticket.parse(ticket)
-    check_is_other(options, parsed.peer_id)
+    options.require_other(parsed.peer_id)
     receiving = _Receiving(options, into, allowed, patience(wait, to_meet=0.0))
     return run_with_node(options, lambda reactor, node: receiving.dial(reactor, node, parsed))
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionLost
+from twisted.internet.task import deferLater
 from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
 
 from ..errors import P2PError
 from ..node.service import P2PNode
 from .exit_status import ExitStatus, exit_status_of
+from .faults import InternalFault
 from .options import Options
 from .reporting import Reporter
 
@@ -74,8 +76,9 @@ def run_in_reactor(options: Options, main: Callable[[Any], Awaitable[None]]) -> 
             reactor.stop()
 
     def start() -> None:
-        running = Deferred.fromCoroutine(_awaited(main(reactor)))
+        running = Deferred.fromCoroutine(_in_next_turn(reactor, main))
         running.addBoth(ended)
+        # Before what `main` adds: a command that is told to stop does not see its node stop.
         reactor.addSystemEventTrigger("before", "shutdown", running.cancel)
 
     reactor.callWhenRunning(start)
@@ -83,8 +86,9 @@ def run_in_reactor(options: Options, main: Callable[[Any], Awaitable[None]]) -> 
     return status
 
 
-async def _awaited(awaitable: Awaitable[None]) -> None:
-    await awaitable
+async def _in_next_turn(reactor: Any, main: Callable[[Any], Awaitable[None]]) -> None:
+    await deferLater(reactor, 0)
+    await main(reactor)
 
 
 def _report(reporter: Reporter, outcome: object) -> ExitStatus:
@@ -99,25 +103,19 @@ def _report(reporter: Reporter, outcome: object) -> ExitStatus:
 
 def described(failure: Failure) -> P2PError:
     """Return a failure as the user is told of it; one that is a fault of ours is logged."""
-    error = failure.value
+    error: Any = failure.value
     if isinstance(error, P2PError):
         return error
     if isinstance(error, ConnectionLost | ConnectError):
         return StreamLost(f"The stream broke off: {error}")
     _log.failure("The command failed", failure)
-    return InternalFault(f"A fault of p2p itself, please report it: {error!r}")
+    return InternalFault(error)
 
 
 class StreamLost(P2PError):
     """The stream broke off before both sides had ended it."""
 
     code = "stream_lost"
-
-
-class InternalFault(P2PError):
-    """A fault of p2p itself."""
-
-    code = "internal"
 
 
 def _begin_logging(verbose: bool) -> None:

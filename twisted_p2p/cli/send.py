@@ -22,7 +22,7 @@ from ..transfer.ticket import SECRET_SIZE, Ticket
 from .exit_status import ExitStatus
 from .options import Options
 from .running import run_with_node
-from .transferring import Transfer, check_is_other, patience, wait_option
+from .transferring import Transfer, patience, wait_option
 
 
 @click.command("send")
@@ -53,7 +53,7 @@ def command(
     sending = _Sending(options, source, patience(wait, to_meet=None))
     if to_peer is None:
         return run_with_node(options, sending.wait_for_ticket, prepare=sending.listen)
-    check_is_other(options, to_peer)
+    options.require_other(to_peer)
     return run_with_node(options, lambda reactor, node: sending.dial(reactor, node, to_peer))
 
 

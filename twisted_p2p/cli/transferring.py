@@ -7,14 +7,13 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from ..errors import P2PError, PeerRefused
+from ..errors import P2PError
 from ..node.service import P2PNode
 from ..transfer.conversation import Conversation
 from ..transfer.failures import displayed
 from ..transfer.manifest import Entry, Manifest
 from ..transfer.meeting import DEFAULT_WAIT, Patience
 from ..transfer.progress import Progress
-from .options import Options
 from .progress import Display
 from .reporting import Reporter
 from .streams import announce, announce_closed, announce_path
@@ -34,15 +33,6 @@ def patience(wait: float | None, *, to_meet: float | None) -> Patience:
     if wait is None:
         return Patience(to_meet, DEFAULT_WAIT)
     return Patience(wait, wait)
-
-
-def check_is_other(options: Options, peer_id: str) -> None:
-    """Return if the other side is not this identity too; raise `PeerRefused` otherwise."""
-    if options.identity().peer_id == peer_id:
-        raise PeerRefused(
-            "Both sides are the same identity; give one of them another one with --identity FILE "
-            "before the command."
-        )
 
 
 class Transfer:
