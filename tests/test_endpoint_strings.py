@@ -279,6 +279,8 @@ class ParserTests(SynchronousTestCase):
             (InvalidPeerID, parse_client, ["nobody"], {"service": "echo"}),
             (ValueError, parse_client, [PEER], {"service": ""}),
             (ValueError, parse_client, [PEER], {"service": "echo", "tracker": "host:port"}),
+            (ValueError, parse_client, [PEER, "3478"], {"service": "echo"}),
+            (ValueError, parse_server, ["echo"], {"service": "echo"}),
             (ValueError, parse_server, [""], {}),
             (ValueError, parse_server, ["x" * 256], {}),
             (InvalidPeerID, parse_server, ["echo"], {"allow": f"{PEER},somebody"}),

@@ -8,6 +8,7 @@ Several trackers are separated by commas; without any, those of ``P2P_TRACKER`` 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
@@ -21,26 +22,49 @@ from .node.sharing import shared_node
 
 
 def parse_client(
-    reactor: Any, peer: str, *, service: str, tracker: str = "", identity: str = ""
+    reactor: Any,
+    peer: str,
+    *more: str,
+    service: str = "",
+    tracker: str = "",
+    identity: str = "",
+    **others: str,
 ) -> IStreamClientEndpoint:
     """Return the endpoint that a client string describes.
 
     :raises InvalidPeerID: when ``peer`` is not a peer ID.
-    :raises ValueError: when ``service`` can be no name or ``tracker`` names none.
+    :raises ValueError: when ``service`` can be no name, ``tracker`` names none, or there are
+        ``more`` parts or ``others`` than these.
     :raises IdentityFileError: when the identity file cannot be used.
     """
+    _refuse(more, others, r"p2p:PEER:service=NAME[:tracker=HOST\:PORT][:identity=FILE]")
     peer_id = PeerID(peer)
     check_service(service)
     return PeerClientEndpoint(_node(reactor, tracker, identity), peer_id, service)
 
 
 def parse_server(
-    reactor: Any, name: str, *, tracker: str = "", identity: str = "", allow: str = ""
+    reactor: Any,
+    name: str,
+    *more: str,
+    tracker: str = "",
+    identity: str = "",
+    allow: str = "",
+    **others: str,
 ) -> IStreamServerEndpoint:
     """Return the endpoint that a server string describes; raises as `parse_client` does."""
+    _refuse(more, others, r"p2p:NAME[:tracker=HOST\:PORT][:identity=FILE][:allow=PEER,PEER]")
     check_service(name)
     allowed = frozenset(PeerID(peer) for peer in allow.split(",")) if allow else None
     return PeerServerEndpoint(_node(reactor, tracker, identity), name, allowed)
+
+
+def _refuse(more: Sequence[str], others: Mapping[str, str], form: str) -> None:
+    """Say what the form of a string is when it has parts that nobody expects."""
+    for part in (*more, *others):
+        raise ValueError(
+            f"{part!r} is not expected here; write {form}, and each colon within a value as \\:"
+        )
 
 
 def _node(reactor: Any, tracker: str, identity: str) -> P2PNode:

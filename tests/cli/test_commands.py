@@ -107,11 +107,26 @@ class FailureTests(CommandTestCase):
         self.assertNotIn("connected", [event["event"] for event in lacking.events()])
 
     async def test_an_interrupted_command_says_so_by_its_status(self) -> None:
-        tracker = str(self.start_tracker())
-        listening = self.start("--json", "--tracker", tracker, "listen", "x", stdin=None)
-        await listening.event("ready")
+        heard = _Heard()
+        silent = reactor.listenUDP(0, heard, interface="127.0.0.1")
+        self.addCleanup(silent.stopListening)
+        tracker = f"127.0.0.1:{silent.getHost().port}"
+        listening = self.start("--tracker", tracker, "listen", "x", stdin=None)
+        await heard.first
         os.kill(self.process.pid, signal.SIGINT)
-        self.assertEqual((await listening.ended).status, ExitStatus.INTERRUPTED)
+        outcome = await listening.ended
+        self.assertEqual((outcome.status, outcome.stderr), (ExitStatus.INTERRUPTED, b""))
+
+
+class _Heard(DatagramProtocol):
+    """Says nothing, and tells when the first datagram comes."""
+
+    def __init__(self) -> None:
+        self.first: defer.Deferred[bytes] = defer.Deferred()
+
+    def datagramReceived(self, datagram: bytes, addr: object) -> None:
+        if not self.first.called:
+            self.first.callback(datagram)
 
 
 class StreamTests(CommandTestCase):

@@ -39,7 +39,8 @@ def _parse(parse: Callable[[Any, str], Any], option: str, text: str, example: st
     except P2PError:
         raise
     except Exception as error:  # whatever the parser of that kind of endpoint does not expect
-        why = f" ({error})" if isinstance(error, OSError) else ""
+        tells = isinstance(error, OSError) or text.startswith("p2p:")
+        why = f" ({error})" if tells else ""
         raise click.UsageError(
             f"{option} takes a Twisted endpoint such as {example}, not {text!r}{why}"
         ) from error
