@@ -1,0 +1,1 @@
+``p2p listen --to`` and ``p2p connect --from`` are tunnels for programs that know nothing of peers: a connection that breaks off on one side breaks off on the other, and the first bytes travel with the request for the stream.
