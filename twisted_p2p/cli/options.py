@@ -36,6 +36,17 @@ def topic_option(**settings: Any) -> Callable[[CommandT], CommandT]:
     return click.option("--topic", metavar="T", callback=check, **settings)
 
 
+def _checked_service(context: click.Context, parameter: click.Parameter, name: str) -> str:
+    try:
+        check_service(name)
+    except ValueError as error:
+        raise click.BadParameter("a service has a name of 1 to 255 bytes of UTF-8") from error
+    return name
+
+
+service_argument = click.argument("service", callback=_checked_service)
+
+
 @frozen
 class Options:
     """What every command is told."""
@@ -68,14 +79,3 @@ class Options:
                 "no tracker is named; give --tracker HOST[:PORT] or set P2P_TRACKER"
             )
         return self.trackers
-
-
-def _checked_service(context: click.Context, parameter: click.Parameter, name: str) -> str:
-    try:
-        check_service(name)
-    except ValueError as error:
-        raise click.BadParameter("a service has a name of 1 to 255 bytes of UTF-8") from error
-    return name
-
-
-service_argument = click.argument("service", callback=_checked_service)
