@@ -27,33 +27,6 @@ class IdentityTests(CommandTestCase):
         mode = (self.folder / "a.pem").stat().st_mode
         self.assertEqual(stat.S_IMODE(mode), 0o600)
 
-    def test_refuses_a_file_that_others_can_read(self) -> None:
-        self.run_here("id")
-        (self.folder / "a.pem").chmod(0o644)
-        outcome = self.run_here("id")
-        self.assertEqual(outcome.status, ExitStatus.IDENTITY_FILE)
-        self.assert_sentence(outcome, "chmod 600")
-
-
-class UsageTests(CommandTestCase):
-    def test_what_is_not_understood_is_answered_with_a_sentence(self) -> None:
-        almost = str(IdentityKey.generate().peer_id)[:-1]
-        for says, *arguments in (
-            ("--tracker", "listen", "x"),
-            ("--tracker", "--no-lan", "listen", "x"),
-            ("HOST:PORT", "--tracker", "a:b", "id"),
-            ("nonsense", "nonsense"),
-            ("52 characters", "--tracker", "127.0.0.1", "connect", almost, "x"),
-        ):
-            outcome = self.run_here(*arguments)
-            self.assertEqual(outcome.status, ExitStatus.USAGE)
-            self.assert_sentence(outcome, says)
-
-    async def test_an_error_is_an_object_under_json(self) -> None:
-        outcome = await self.run_command("--json", "listen", "x")
-        self.assertEqual(outcome.status, ExitStatus.USAGE)
-        self.assertEqual(outcome.event("error")["code"], "usage")
-
 
 class FailureTests(CommandTestCase):
     """What goes wrong between this node, its trackers and its peers."""
