@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -110,7 +110,11 @@ class Owner:
     other: Any = None
     _flight: tuple[float, list[bytes]] | None = None
 
-    def send_datagram(self, connection: PeerConnection, data: bytes) -> None:
+    def send_datagrams(self, connection: PeerConnection, datagrams: Sequence[bytes]) -> None:
+        for data in datagrams:
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
         self.peers.sent.append((self, data))
         if self.peers.drop(self, data):
             return
@@ -121,8 +125,7 @@ class Owner:
         self._flight[1].append(data)
 
     def _arrive(self, flight: list[bytes]) -> None:
-        for data in flight:
-            self.other.connection.datagram_received(data)
+        self.other.connection.datagrams_received(flight)
 
     def connection_id_issued(self, connection: PeerConnection, connection_id: bytes) -> None:
         self.connection_ids.add(connection_id)

@@ -50,47 +50,74 @@ class QUICRouterTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.router: QUICRouter[str] = QUICRouter()
 
+    def route(self, data: bytes, path: DatagramPath) -> str | None:
+        """Return the connection that one datagram is for, if any."""
+        for found, datagrams in self.router.route([data], path):
+            self.assertEqual(datagrams, [data])
+            return found
+        return None
+
+    def test_datagrams_of_one_path_are_led_in_runs_to_their_connections(self) -> None:
+        for name in ("oursours", "yourssss"):
+            self.router.add_connection_id(name.encode(), name)
+            self.router.allow_path(PATH, name)
+        ours, yours = b"\x40oursours" + bytes(9), b"\x40yourssss" + bytes(9)
+        routed = self.router.route([ours, ours + b"2", yours, b"", SHORT, SHORT, ours], PATH)
+        self.assertEqual(
+            routed,
+            [("oursours", [ours, ours + b"2"]), ("yourssss", [yours]), ("oursours", [ours])],
+        )
+        self.assertEqual(self.router.dropped, {"malformed": 1, "unknown_connection": 2})
+
+    def test_a_first_packet_takes_along_those_with_the_same_connection_id(self) -> None:
+        self.router.expect_initial(PATH, "responder")
+        early = b"\xd0" + INITIAL[1:]
+        self.assertEqual(self.router.route([early], PATH), [])
+        self.assertEqual(
+            self.router.route([early, INITIAL], PATH), [("responder", [early, INITIAL])]
+        )
+
     def test_a_connection_is_found_by_its_connection_ids_on_its_paths(self) -> None:
         self.router.allow_path(PATH, "ours")
         self.router.add_connection_id(b"ssssssss", "ours")
-        self.assertEqual(self.router.route(SHORT, PATH), "ours")
+        self.assertEqual(self.route(SHORT, PATH), "ours")
         self.router.remove_connection_id(b"ssssssss", "ours")
-        self.assertIsNone(self.router.route(SHORT, PATH))
+        self.assertIsNone(self.route(SHORT, PATH))
         self.assertEqual(self.router.dropped, {"unknown_connection": 1})
 
     def test_a_path_that_was_not_authenticated_leads_nowhere(self) -> None:
         self.router.add_connection_id(b"ssssssss", "ours")
-        self.assertIsNone(self.router.route(SHORT, PATH))
+        self.assertIsNone(self.route(SHORT, PATH))
         self.router.allow_path(PATH, "ours")
-        self.assertIsNone(self.router.route(SHORT, OTHER_PATH))
+        self.assertIsNone(self.route(SHORT, OTHER_PATH))
         self.assertEqual(self.router.dropped, {"unauthenticated_path": 2})
 
     def test_a_first_packet_reaches_the_responder_that_expects_it_on_that_path(self) -> None:
         self.router.expect_initial(PATH, "responder")
-        self.assertEqual(self.router.route(INITIAL, PATH), "responder")
-        self.assertIsNone(self.router.route(INITIAL, OTHER_PATH))
-        self.assertIsNone(self.router.route(SHORT, PATH))
+        self.assertEqual(self.route(INITIAL, PATH), "responder")
+        self.assertIsNone(self.route(INITIAL, OTHER_PATH))
+        self.assertIsNone(self.route(SHORT, PATH))
         self.assertEqual(self.router.dropped, {"unknown_connection": 2})
 
     def test_an_initiator_gets_no_first_packet_of_others(self) -> None:
         self.router.allow_path(PATH, "initiator")
-        self.assertIsNone(self.router.route(INITIAL, PATH))
+        self.assertIsNone(self.route(INITIAL, PATH))
 
     def test_a_forbidden_path_leads_nowhere_any_more(self) -> None:
         self.router.expect_initial(PATH, "responder")
         self.router.add_connection_id(b"ssssssss", "responder")
         self.router.forbid_path(PATH, "another")
-        self.assertEqual(self.router.route(SHORT, PATH), "responder")
+        self.assertEqual(self.route(SHORT, PATH), "responder")
         self.router.forbid_path(PATH, "responder")
-        self.assertIsNone(self.router.route(SHORT, PATH))
-        self.assertIsNone(self.router.route(INITIAL, PATH))
+        self.assertIsNone(self.route(SHORT, PATH))
+        self.assertIsNone(self.route(INITIAL, PATH))
 
     def test_two_connections_of_one_path_are_kept_apart(self) -> None:
         self.router.allow_path(PATH, "dialled")
         self.router.expect_initial(PATH, "accepted")
         self.router.add_connection_id(b"ssssssss", "dialled")
-        self.assertEqual(self.router.route(SHORT, PATH), "dialled")
-        self.assertEqual(self.router.route(INITIAL, PATH), "accepted")
+        self.assertEqual(self.route(SHORT, PATH), "dialled")
+        self.assertEqual(self.route(INITIAL, PATH), "accepted")
 
     def test_a_connection_id_cannot_be_taken_over(self) -> None:
         self.router.allow_path(PATH, "first")
@@ -98,19 +125,19 @@ class QUICRouterTests(SynchronousTestCase):
         self.router.add_connection_id(b"ssssssss", "first")
         self.router.add_connection_id(b"ssssssss", "second")
         self.router.remove_connection_id(b"ssssssss", "second")
-        self.assertEqual(self.router.route(SHORT, PATH), "first")
+        self.assertEqual(self.route(SHORT, PATH), "first")
 
     def test_a_forgotten_connection_leaves_nothing(self) -> None:
         for name in ("ours", "kept"):
             self.router.expect_initial(PATH if name == "ours" else OTHER_PATH, name)
             self.router.add_connection_id(name.encode() * 2, name)
         self.router.forget("ours")
-        self.assertIsNone(self.router.route(INITIAL, PATH))
-        self.assertIsNone(self.router.route(b"\x40oursours" + bytes(20), PATH))
-        self.assertEqual(self.router.route(b"\x40keptkept" + bytes(20), OTHER_PATH), "kept")
+        self.assertIsNone(self.route(INITIAL, PATH))
+        self.assertIsNone(self.route(b"\x40oursours" + bytes(20), PATH))
+        self.assertEqual(self.route(b"\x40keptkept" + bytes(20), OTHER_PATH), "kept")
 
     def test_what_has_no_connection_id_is_malformed(self) -> None:
-        self.assertIsNone(self.router.route(b"", PATH))
+        self.assertIsNone(self.route(b"", PATH))
         self.assertEqual(self.router.dropped, {"malformed": 1})
 
     def test_every_datagram_of_a_lossy_conversation_finds_its_connection(self) -> None:
@@ -129,7 +156,7 @@ class QUICRouterTests(SynchronousTestCase):
                 side.events.clear()
             path = OTHER_PATH if from_client else PATH
             expected = "server" if from_client else "client"
-            routed.append(self.router.route(data, path))
+            routed.append(self.route(data, path))
             return routed[-1] != expected
 
         link.drop = carry

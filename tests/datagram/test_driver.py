@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_p2p.datagram.driver import MachineDriver
+from twisted_p2p.datagram.driver import MachineDriver, one_by_one
 from twisted_p2p.datagram.machine import Address, Datagrams
 from twisted_p2p.testing import SimulatedInternet
 
@@ -61,7 +61,7 @@ class MachineDriverTests(SynchronousTestCase):
         return MachineDriver(
             self.clock,
             machine,
-            lambda data, addr: self.sent.append((data, addr)),
+            self.sent.extend,
             on_event or self.told.append,
         )
 
@@ -83,6 +83,19 @@ class MachineDriverTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual([data for data, _ in self.sent], [b"%d" % n for n in range(100)])
         self.assertEqual(machine.flushes, 1)
+
+    def test_a_batch_of_datagrams_is_received_at_one_time_and_flushed_once(self) -> None:
+        machine = EchoMachine()
+        self.drive(machine).datagrams_received([b"one", b"two"], "there")
+        self.clock.advance(0)
+        self.assertEqual(machine.received_at, [0.0, 0.0])
+        self.assertEqual(self.sent, [(b"one", "there"), (b"two", "there")])
+        self.assertEqual(machine.flushes, 1)
+
+    def test_what_sends_one_datagram_sends_all_in_order(self) -> None:
+        send_all = one_by_one(lambda data, addr: self.sent.append((data, addr)))
+        send_all([(b"one", "here"), (b"two", "there")])
+        self.assertEqual(self.sent, [(b"one", "here"), (b"two", "there")])
 
     def test_pump_sends_what_a_command_asked_for_at_once(self) -> None:
         machine = EchoMachine()
@@ -167,9 +180,7 @@ class MachineDriverTests(SynchronousTestCase):
 
     def test_events_that_come_of_sending_are_told(self) -> None:
         machine = EchoMachine()
-        driver = MachineDriver(
-            self.clock, machine, lambda *sent: machine.events.append(sent), self.told.append
-        )
+        driver = MachineDriver(self.clock, machine, machine.events.extend, self.told.append)
         machine.outgoing.append((b"loop", "there"))
         driver.pump()
         self.assertEqual(self.told, [(b"loop", "there")])
@@ -238,7 +249,7 @@ class WallClockTests(SynchronousTestCase):
     def drive(self) -> tuple[EchoMachine, MachineDriver[object]]:
         machine = EchoMachine(delay=10.0)
         driver = MachineDriver(
-            self.host.reactor, machine, lambda data, addr: None, lambda event: None
+            self.host.reactor, machine, lambda datagrams: None, lambda event: None
         )
         driver.datagram_received(b"", "there")
         self.internet.run_for(1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from unittest.mock import Mock
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.requirements import require_ipv6
 from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.datagram.local_addresses import local_address_towards
+from twisted_p2p.datagram.segmentation import SegmentSender
 from twisted_p2p.datagram.shared_socket import SharedSocket
 from twisted_p2p.errors import PortInUse
 from twisted_p2p.testing import SimulatedInternet
@@ -140,7 +142,7 @@ class SimulatedSocketTests(SynchronousTestCase):
         far.start()
         received: list[tuple[str, bytes]] = []
         far.stun_received = lambda data, _: received.append(("stun", data))
-        far.quic_received = lambda data, _: received.append(("quic", data))
+        far.quic_received = lambda batch, _: received.extend(("quic", data) for data in batch)
         far.other_received = lambda data, _: received.append(("other", data))
         for data in (STUN, QUIC, OTHER):
             near.send(data, DatagramPath(near.address, HostPort("11.0.0.2", 9)))
@@ -184,6 +186,14 @@ class SimulatedSocketTests(SynchronousTestCase):
             failing.start()
             failing.send(b"", DatagramPath(failing.address, HostPort("11.0.0.2", 9)))
             self.assertEqual(failing.unsent, {errno.errorcode[number]: 1})
+
+    def test_a_run_that_the_system_does_not_send_is_counted_by_datagrams(self) -> None:
+        handle = Mock(sendmsg=Mock(side_effect=BlockingIOError(errno.EAGAIN, "full")))
+        socket = SharedSocket(self.near.reactor)
+        socket.start()
+        socket._segments = SegmentSender(handle)
+        socket.send_all([b"1", b"2"], DatagramPath(socket.address, HostPort("11.0.0.2", 9)))
+        self.assertEqual(socket.unsent, {"EAGAIN": 2})
 
     def test_the_memory_of_senders_is_bounded(self) -> None:
         far = SharedSocket(self.far.reactor)

@@ -24,7 +24,7 @@ class NodeSocketsTests(SynchronousTestCase):
         node_sockets = NodeSockets(self.host.reactor, port)
         node_sockets.start(
             stun=lambda data, path: self.received.append(("stun", data, path)),
-            quic=lambda data, path: self.received.append(("quic", data, path)),
+            quic=lambda batch, path: self.received.extend(("quic", data, path) for data in batch),
         )
         return node_sockets
 
@@ -90,6 +90,9 @@ class NodeSocketsTests(SynchronousTestCase):
             self.net.run_for(1.0)
             [(answer, way)] = heard
             self.assertEqual((answer, way.remote), (b"\x80back", HostPort(here, 4000)))
+            node_sockets.send_all([b"\x80and", b"\x80again"], path)
+            self.net.run_for(1.0)
+            self.assertEqual([data for data, _ in heard[1:]], [b"\x80and", b"\x80again"])
             self.received.clear()
 
     def test_after_the_end_datagrams_are_lost(self) -> None:
@@ -97,6 +100,7 @@ class NodeSocketsTests(SynchronousTestCase):
         path = DatagramPath(node_sockets.addresses[0], HostPort("11.1.0.2", 9))
         self.net.run_until(node_sockets.stop())
         node_sockets.send(b"late", path)
+        node_sockets.send_all([b"later", b"still"], path)
         self.net.run_for(1.0)
         self.assertEqual(len(self.net.log), 0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from nacl.public import Box
@@ -121,7 +121,7 @@ class ManInTheMiddle:
         for peer_id, other in ((left, right), (right, left)):
             socket = self.sockets[peer_id]
             socket.stun_received = self._sending_on(other, lambda data: None)
-            socket.quic_received = self._sending_on(other, self.sent_on.append)
+            socket.quic_received = self._sending_all_on(other)
             socket.start()
 
     def poses_at(self, peer_id: PeerID) -> HostPort:
@@ -137,6 +137,15 @@ class ManInTheMiddle:
 
         return send_on
 
+    def _sending_all_on(self, to: PeerID) -> Any:
+        send_on = self._sending_on(to, self.sent_on.append)
+
+        def send_all_on(datagrams: list[bytes], path: DatagramPath) -> None:
+            for data in datagrams:
+                send_on(data, path)
+
+        return send_all_on
+
     def speak(
         self, peer_id: PeerID, identity: IdentityKey, factory: Recorders, *, is_client: bool
     ) -> None:
@@ -145,7 +154,9 @@ class ManInTheMiddle:
         connection = self.connections[peer_id] = PeerConnection(
             self.reactor, is_client=is_client, identity=identity, peer_id=peer_id, owner=end
         )
-        self.sockets[peer_id].quic_received = lambda data, path: connection.datagram_received(data)
+        self.sockets[peer_id].quic_received = lambda batch, path: connection.datagrams_received(
+            batch
+        )
 
     def stop(self) -> None:
         for connection in self.connections.values():
@@ -162,9 +173,9 @@ class _End:
         self.peer_id = peer_id
         self.factory = factory
 
-    def send_datagram(self, connection: PeerConnection, data: bytes) -> None:
+    def send_datagrams(self, connection: PeerConnection, datagrams: Sequence[bytes]) -> None:
         socket = self.man.sockets[self.peer_id]
-        socket.send(data, DatagramPath(socket.address, self.man.seen_at[self.peer_id]))
+        socket.send_all(datagrams, DatagramPath(socket.address, self.man.seen_at[self.peer_id]))
 
     def connection_id_issued(self, connection: PeerConnection, connection_id: bytes) -> None: ...
 

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from twisted_p2p.addresses import DatagramPath, HostPort
-from twisted_p2p.datagram.driver import MachineDriver
+from twisted_p2p.datagram.driver import MachineDriver, one_by_one
 from twisted_p2p.datagram.shared_socket import SharedSocket
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
@@ -50,7 +50,7 @@ class TrackerProgram:
             for host in self.host.addresses
         }
         self.driver: Any = MachineDriver(
-            self.host.reactor, self.machine, self._send, lambda event: None
+            self.host.reactor, self.machine, one_by_one(self._send), lambda event: None
         )
         for socket in self.sockets.values():
             socket.stun_received = self.driver.datagram_received

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.interfaces import IProtocolFactory
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 class ConnectionOwner(Protocol):
     """Who made a connection, sends its datagrams and is told what becomes of it."""
 
-    def send_datagram(self, connection: PeerConnection, data: bytes) -> None:
-        """Send a QUIC datagram along the live path; without one, drop it."""
+    def send_datagrams(self, connection: PeerConnection, datagrams: Sequence[bytes]) -> None:
+        """Send QUIC datagrams along the live path; without one, drop them."""
 
     def connection_id_issued(self, connection: PeerConnection, connection_id: bytes) -> None:
         """Route packets with this destination connection ID here from now on."""

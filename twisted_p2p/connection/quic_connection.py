@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import define
@@ -85,7 +85,7 @@ class PeerConnection:
     ) -> None:
         """Begin at once as client, or with the peer's first datagram as server.
 
-        `ConnectionOwner.connection_id_issued` and `ConnectionOwner.send_datagram` are called
+        `ConnectionOwner.connection_id_issued` and `ConnectionOwner.send_datagrams` are called
         before long, but not from within this call.
         """
         self.peer_id = peer_id
@@ -108,7 +108,7 @@ class PeerConnection:
         self._driver: MachineDriver[ConnectionEvent] = MachineDriver(
             reactor,
             self._machine,
-            lambda data, _: owner.send_datagram(self, data),
+            lambda datagrams: owner.send_datagrams(self, [data for data, _ in datagrams]),
             self._event_happened,
         )
         self._streams: dict[int, PeerStream] = {}
@@ -174,9 +174,9 @@ class PeerConnection:
         self._lose(failure_of(error))
         self._forget()
 
-    def datagram_received(self, data: bytes) -> None:
-        """Take a QUIC datagram that arrived for this connection along an authenticated path."""
-        self._driver.datagram_received(data, VIRTUAL_PEER)
+    def datagrams_received(self, datagrams: Iterable[bytes]) -> None:
+        """Take QUIC datagrams that arrived for this connection along an authenticated path."""
+        self._driver.datagrams_received(datagrams, VIRTUAL_PEER)
 
     def path_changed(self, path: Path | None) -> None:
         """Take the path that carries packets from now on, or None while there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
+from itertools import groupby
 from typing import Generic, TypeVar
 
 from twisted_p2p.addresses import DatagramPath
@@ -82,19 +83,35 @@ class QUICRouter(Generic[ConnectionT]):
             path: value for path, value in self._responders.items() if value != connection
         }
 
-    def route(self, data: bytes, path: DatagramPath) -> ConnectionT | None:
-        """Return the connection that a datagram is for, or None after counting it as dropped."""
-        connection_id = destination_connection_id(data)
+    def route(
+        self, datagrams: list[bytes], path: DatagramPath
+    ) -> list[tuple[ConnectionT, list[bytes]]]:
+        """Return the datagrams of a path in runs, each with the connection that it is for.
+
+        Those that are for none are dropped and counted.
+        """
+        routed = []
+        for connection_id, run in groupby(datagrams, destination_connection_id):
+            batch = list(run)
+            connection = self._connection_for(connection_id, batch, path)
+            if connection is not None:
+                routed.append((connection, batch))
+        return routed
+
+    def _connection_for(
+        self, connection_id: bytes | None, batch: list[bytes], path: DatagramPath
+    ) -> ConnectionT | None:
+        """Return the connection of datagrams that have the same connection ID."""
         if connection_id is None:
-            self.dropped["malformed"] += 1
+            self.dropped["malformed"] += len(batch)
             return None
         connection = self._by_id.get(connection_id)
-        if connection is None and initial_destination(data) is not None:
+        if connection is None and any(map(initial_destination, batch)):
             connection = self._responders.get(path)
         if connection is None:
-            self.dropped["unknown_connection"] += 1
+            self.dropped["unknown_connection"] += len(batch)
             return None
         if path not in self._paths.get(connection, ()):
-            self.dropped["unauthenticated_path"] += 1
+            self.dropped["unauthenticated_path"] += len(batch)
             return None
         return connection

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from twisted_p2p.datagram.clocks import IMonotonicTime, WallClockWatch, monotonic_clock
-from twisted_p2p.datagram.machine import Address, DatagramMachine
+from twisted_p2p.datagram.machine import Address, DatagramMachine, Datagrams
 
 __all__ = ["IMonotonicTime", "MachineDriver", "monotonic_clock"]
 
 EventT = TypeVar("EventT")
+
+
+def one_by_one(send: Callable[[bytes, Any], object]) -> Callable[[Datagrams], None]:
+    """Return what sends all datagrams of a turn by sending each."""
+
+    def send_all(datagrams: Datagrams) -> None:
+        for data, addr in datagrams:
+            send(data, addr)
+
+    return send_all
 
 
 class MachineDriver(Generic[EventT]):
@@ -29,12 +39,14 @@ class MachineDriver(Generic[EventT]):
         self,
         reactor: IReactorTime,
         machine: DatagramMachine[EventT],
-        send: Callable[[bytes, Any], object],
+        send: Callable[[Datagrams], object],
         on_event: Callable[[EventT], object],
         *,
         sends_first: bool = False,
     ) -> None:
         """Take a machine, how to send its datagrams, and whom to tell its events.
+
+        ``send`` gets all datagrams of one moment at once; `one_by_one` makes it of what sends one.
 
         With ``sends_first`` what the machine has to send leaves before what it tells, for where
         the one opens the way for what follows from the other; otherwise both leave together.
@@ -56,9 +68,15 @@ class MachineDriver(Generic[EventT]):
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Give the machine a datagram; its answers leave in this turn of the reactor."""
+        self.datagrams_received((data,), addr)
+
+    def datagrams_received(self, datagrams: Iterable[bytes], addr: Address) -> None:
+        """Give the machine datagrams that arrived together, in order."""
         if self._stopped:
             return
-        self._machine.receive_datagram(data, addr, self.now())
+        now = self.now()
+        for data in datagrams:
+            self._machine.receive_datagram(data, addr, now)
         # Not at once: a socket hands over many datagrams in one turn, and one flush for all of
         # them means one acknowledgement and one round of events instead of many.  QUIC over
         # loopback was two to three times as fast for it.
@@ -119,8 +137,9 @@ class MachineDriver(Generic[EventT]):
     def _send_datagrams(self) -> None:
         if self._stopped:
             return
-        for data, addr in self._machine.datagrams_to_send(self.now()):
-            self._send(data, addr)
+        datagrams = self._machine.datagrams_to_send(self.now())
+        if datagrams:
+            self._send(datagrams)
 
     def _set_timer(self) -> None:
         if self._stopped:

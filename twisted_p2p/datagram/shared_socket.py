@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from collections.abc import Callable
 from errno import EADDRINUSE
+from itertools import groupby
 from typing import Any
 
-from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorSocket, IReactorUDP
+from twisted.internet.interfaces import IReactorFDSet, IReactorUDP
 
 from twisted_p2p.addresses import DatagramPath
+from twisted_p2p.datagram.batch_port import BatchPort
 from twisted_p2p.datagram.demultiplex import Kind, classify
 from twisted_p2p.datagram.path_protocol import PathDatagramProtocol
 from twisted_p2p.errors import PortInUse
 
 Receiver = Callable[[bytes, DatagramPath], object]
+BatchReceiver = Callable[[list[bytes], DatagramPath], object]
 
 _LARGEST_DATAGRAM = 8_192
 
@@ -26,8 +27,9 @@ _LARGEST_DATAGRAM = 8_192
 class SharedSocket(PathDatagramProtocol):
     """A UDP port that it opens itself, and whose datagrams are handed on by kind.
 
-    Assign `stun_received`, `quic_received` and `other_received`, functions of the datagram and
-    its `DatagramPath`; until then datagrams of that kind are counted in `dropped`.
+    Assign `stun_received` and `other_received`, functions of the datagram and its `DatagramPath`,
+    and `quic_received`, which gets a list of those that came together; until then datagrams of
+    that kind are counted in `dropped`.
     """
 
     def __init__(self, reactor: IReactorUDP, interface: str = "", port: int = 0) -> None:
@@ -40,7 +42,7 @@ class SharedSocket(PathDatagramProtocol):
         self._port = port
         self._listening: Any = None
         self.stun_received: Receiver = self._unwanted
-        self.quic_received: Receiver = self._unwanted
+        self.quic_received: BatchReceiver = self._unwanted_batch
         self.other_received: Receiver = self._unwanted
 
     def start(self) -> None:
@@ -63,44 +65,31 @@ class SharedSocket(PathDatagramProtocol):
 
     def path_datagram_received(self, data: bytes, path: DatagramPath) -> None:
         """Hand a datagram on to the receiver of its kind."""
-        kind = classify(data)
-        if kind is Kind.QUIC:
-            self.quic_received(data, path)
-        elif kind is Kind.STUN:
-            self.stun_received(data, path)
-        else:
-            self.other_received(data, path)
+        self._hand_on([data], path)
+
+    def datagrams_received(self, datagrams: list[bytes], addr: tuple[str, int]) -> None:
+        """Hand datagrams of one sender on to the receivers of their kinds."""
+        self._hand_on(datagrams, self._path_of(addr))
+
+    def _hand_on(self, datagrams: list[bytes], path: DatagramPath) -> None:
+        for kind, batch in groupby(datagrams, classify):
+            if kind is Kind.QUIC:
+                self.quic_received(list(batch), path)
+                continue
+            receive = self.stun_received if kind is Kind.STUN else self.other_received
+            for data in batch:
+                receive(data, path)
+
+    def _unwanted_batch(self, datagrams: list[bytes], path: DatagramPath) -> None:
+        for data in datagrams:
+            self._unwanted(data, path)
 
     def _unwanted(self, data: bytes, path: DatagramPath) -> None:
         self.dropped[classify(data).name.lower()] += 1
 
     def _listen(self) -> Any:
-        if isIPv6Address(self._interface) and IReactorSocket.providedBy(self._reactor):
-            return self._adopt_ipv6_socket(self._reactor)
+        if IReactorFDSet.providedBy(self._reactor):
+            port = BatchPort(self._reactor, self, self._interface, self._port)
+            port.startListening()
+            return port
         return self._reactor.listenUDP(self._port, self, self._interface, _LARGEST_DATAGRAM)
-
-    def _adopt_ipv6_socket(self, reactor: IReactorSocket) -> Any:
-        """Listen with a socket for IPv6 alone, which `listenUDP` cannot make.
-
-        Where a system lets "::" take IPv4 too, the IPv4 socket could not have the same port.
-        """
-        try:
-            ours = _bound_ipv6_socket(self._interface, self._port)
-        except OSError as error:
-            raise CannotListenError(self._interface, self._port, error) from error
-        with ours:
-            return reactor.adoptDatagramPort(
-                ours.fileno(), socket.AF_INET6, self, _LARGEST_DATAGRAM
-            )
-
-
-def _bound_ipv6_socket(interface: str, port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    try:
-        bound.setblocking(False)
-        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((interface, port))
-    except OSError:
-        bound.close()
-        raise
-    return bound

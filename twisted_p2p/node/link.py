@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -49,14 +49,20 @@ class PeerLink:
         session: PeerSession,
         *,
         router: QUICRouter[PeerLink],
+        send_all: Callable[[Sequence[bytes], DatagramPath], object],
         connect: Callable[[PeerLink], PeerConnection],
         owner: LinkOwner,
     ) -> None:
-        """Take a session; ``connect`` makes the connection once a path is authenticated."""
+        """Take a session.
+
+        ``send_all`` sends datagrams along a path, and ``connect`` makes the connection once one
+        is authenticated.
+        """
         self.elapsed = 0.0
         """Seconds from the dial or the offer until the peer was authenticated."""
         self._session = session
         self._router = router
+        self._send_all = send_all
         self._connect = connect
         self._owner = owner
         self._connection: PeerConnection | None = None
@@ -102,12 +108,12 @@ class PeerLink:
         else:
             self._connection.close()
 
-    def datagram_received(self, data: bytes) -> None:
-        """Take a QUIC datagram that was routed here."""
+    def datagrams_received(self, datagrams: Sequence[bytes]) -> None:
+        """Take QUIC datagrams that were routed here."""
         if self._connection is not None:
             if not self._is_down:
                 self._session.data_heard()
-            self._connection.datagram_received(data)
+            self._connection.datagrams_received(datagrams)
 
     # What the session tells.
 
@@ -145,9 +151,11 @@ class PeerLink:
 
     # What the connection asks and tells.
 
-    def send_datagram(self, connection: PeerConnection, data: bytes) -> None:
+    def send_datagrams(self, connection: PeerConnection, datagrams: Sequence[bytes]) -> None:
         """Send along the live path."""
-        self._session.send(data)
+        path = self._session.datagram_path
+        if path is not None and not self._session.is_closed:
+            self._send_all(datagrams, path)
 
     def connection_id_issued(self, connection: PeerConnection, connection_id: bytes) -> None:
         """Route packets with this connection ID here."""

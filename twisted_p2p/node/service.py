@@ -244,10 +244,9 @@ class P2PNode(Service):
 
     # How the parts are joined.
 
-    def _quic_received(self, data: bytes, path: DatagramPath) -> None:
-        link = self._router.route(data, path)
-        if link is not None:
-            link.datagram_received(data)
+    def _quic_received(self, datagrams: list[bytes], path: DatagramPath) -> None:
+        for link, batch in self._router.route(datagrams, path):
+            link.datagrams_received(batch)
 
     def _refusal_for(self, peer_id: PeerID) -> Refusal | None:
         if not self.running:
@@ -258,7 +257,13 @@ class P2PNode(Service):
         self._links.offered(session)
 
     def _make_link(self, session: PeerSession, owner: LinkOwner) -> PeerLink:
-        return PeerLink(session, router=self._router, connect=self._make_connection, owner=owner)
+        return PeerLink(
+            session,
+            router=self._router,
+            send_all=self._sockets.send_all,
+            connect=self._make_connection,
+            owner=owner,
+        )
 
     def _make_connection(self, link: PeerLink) -> PeerConnection:
         return PeerConnection(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -10,7 +10,7 @@ from twisted.internet.error import CannotListenError
 
 from ..addresses import DatagramPath, HostPort
 from ..datagram.local_addresses import LocalAddresses
-from ..datagram.shared_socket import Receiver, SharedSocket
+from ..datagram.shared_socket import BatchReceiver, Receiver, SharedSocket
 from ..errors import PortInUse
 
 
@@ -30,7 +30,7 @@ class NodeSockets:
         """The addresses that the sockets are bound to, IPv4 first; none before `start`."""
         return [socket.address for socket in self._sockets.values()]
 
-    def start(self, *, stun: Receiver, quic: Receiver) -> None:
+    def start(self, *, stun: Receiver, quic: BatchReceiver) -> None:
         """Open the sockets; their datagrams go to ``stun`` and ``quic``.
 
         :raises PortInUse: when another program has the port.
@@ -44,13 +44,13 @@ class NodeSockets:
                 return
             self._open_any_ipv6(stun, quic)
 
-    def _open_any_ipv6(self, stun: Receiver, quic: Receiver) -> None:
+    def _open_any_ipv6(self, stun: Receiver, quic: BatchReceiver) -> None:
         try:
             self._open("::", 0, stun, quic)
         except CannotListenError:
             return
 
-    def _open(self, interface: str, port: int, stun: Receiver, quic: Receiver) -> int:
+    def _open(self, interface: str, port: int, stun: Receiver, quic: BatchReceiver) -> int:
         socket = SharedSocket(self._reactor, interface, port)
         socket.stun_received, socket.quic_received = stun, quic
         socket.start()
@@ -62,6 +62,12 @@ class NodeSockets:
         socket = self._sockets.get(path.local)
         if socket is not None:
             socket.send(data, path)
+
+    def send_all(self, datagrams: Sequence[bytes], path: DatagramPath) -> None:
+        """Send datagrams along one path, in order."""
+        socket = self._sockets.get(path.local)
+        if socket is not None:
+            socket.send_all(datagrams, path)
 
     def stop(self) -> Deferred[list[None]]:
         """Close the sockets; the Deferred fires when they are closed."""

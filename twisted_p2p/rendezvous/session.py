@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from twisted_p2p.addresses import DatagramPath, HostPort, Path, PathKind
 from twisted_p2p.datagram.clocks import MonotonicCall
-from twisted_p2p.datagram.driver import MachineDriver
+from twisted_p2p.datagram.driver import MachineDriver, one_by_one
 from twisted_p2p.errors import ConnectionVanished, DialTimedOut, P2PError
 from twisted_p2p.ice.agent import ICEAgent
 from twisted_p2p.ice.candidate import (
@@ -84,7 +84,7 @@ class PeerSession:
         self._ours = ours
         self._when_closed: list[Callable[[], object]] = []
         self._driver: MachineDriver[ICEEvent] = MachineDriver(
-            reactor, agent, send, self._on_event, sends_first=True
+            reactor, agent, one_by_one(send), self._on_event, sends_first=True
         )
         self.started_at = self._driver.now()
         self.is_closed = False

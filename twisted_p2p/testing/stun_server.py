@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from twisted_p2p.addresses import DatagramPath, HostPort
-from twisted_p2p.datagram.driver import MachineDriver
+from twisted_p2p.datagram.driver import MachineDriver, one_by_one
 from twisted_p2p.datagram.shared_socket import SharedSocket
 from twisted_p2p.testing.host import SimulatedHost
 from twisted_p2p.testing.stun_service import STUNService
@@ -63,7 +63,7 @@ class FakeSTUNServer:
 
     def _serve(self, host: SimulatedHost, service: STUNService) -> None:
         driver: MachineDriver[None] = MachineDriver(
-            host.reactor, service, self._send, lambda event: None
+            host.reactor, service, one_by_one(self._send), lambda event: None
         )
         self._drivers.append(driver)
         for address in service.sockets:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from twisted_p2p.addresses import DatagramPath
-from twisted_p2p.datagram.driver import MachineDriver, monotonic_clock
+from twisted_p2p.datagram.driver import MachineDriver, monotonic_clock, one_by_one
 from twisted_p2p.interfaces import ITrackerPolicy
 from twisted_p2p.tracker.directory import StreamSocket
 from twisted_p2p.tracker.limits import DEFAULT_LIMITS, TrackerLimits
@@ -68,7 +68,7 @@ class Tracker:
             asks_permission=policy is not None,
         )
         self._driver: MachineDriver[TrackerServerEvent] = MachineDriver(
-            reactor, self._machine, self._send, self._happened
+            reactor, self._machine, one_by_one(self._send), self._happened
         )
         self._ways: dict[Hashable, Send] = {}
         self.datagram_received = self._driver.datagram_received

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from twisted_p2p.addresses import DatagramPath
-from twisted_p2p.datagram.driver import MachineDriver
+from twisted_p2p.datagram.driver import MachineDriver, one_by_one
 from twisted_p2p.errors import P2PError, TrackerUnreachable
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
@@ -64,7 +64,7 @@ class TrackerClient:
             on_a_stream=carrier.on_a_stream,
         )
         self._driver: MachineDriver[TrackerEvent] = MachineDriver(
-            reactor, self._machine, carrier.send, self._event
+            reactor, self._machine, one_by_one(carrier.send), self._event
         )
         self._finding: Deferred[None] = succeed(None)
         self._is_finding = False
