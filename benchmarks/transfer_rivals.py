@@ -167,7 +167,10 @@ def by_p2p(place: Place, file: Path, into: Path) -> tuple[Program, Callable[[], 
 
     sender = start(place.sender, "send", str(file))
     assert sender.stdout is not None
-    ticket = json.loads(sender.stdout.readline())["ticket"]
+    said = sender.stdout.readline()
+    if not said:
+        sys.exit("p2p did not begin to send")
+    ticket = json.loads(said)["ticket"]
     return sender, lambda: start(place.receiver, "receive", ticket, "--into", str(into))
 
 
@@ -265,10 +268,11 @@ def plain_copy(place: Place, file: Path) -> float:
     assert reader.stdout is not None
     reader.stdout.readline()
     place.sender.run([*own, "--copy", str(file), "--to", host])
-    return float(reader.stdout.readline())
+    return float(reader.stdout.readline() or sys.exit("the plain copy broke off"))
 
 
 def read_at(host: str) -> None:
+    socket.setdefaulttimeout(START_SECONDS)
     with socket.create_server((host, COPY_PORT)) as server:
         print("ready", flush=True)
         connection, _ = server.accept()
@@ -280,7 +284,10 @@ def read_at(host: str) -> None:
 
 
 def copy_to(host: str, name: str) -> None:
-    with socket.create_connection((host, COPY_PORT)) as connection, open(name, "rb") as file:
+    with (
+        socket.create_connection((host, COPY_PORT), START_SECONDS) as connection,
+        open(name, "rb") as file,
+    ):
         connection.sendfile(file)
 
 
