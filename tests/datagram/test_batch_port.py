@@ -55,6 +55,14 @@ class BatchPortTests(TestCase):
         sender.bind(("127.0.0.1", 0))
         return sender
 
+    def send_all(self, datagrams: list[bytes], port: BatchPort) -> SharedSocket:
+        sender = SharedSocket(reactor, "127.0.0.1")
+        sender.start()
+        self.addCleanup(sender.stop)
+        address = HostPort("127.0.0.1", port.getHost().port)
+        sender.send_all(datagrams, DatagramPath(sender.address, address))
+        return sender
+
     def test_it_provides_what_it_claims(self) -> None:
         port = self.listen(Collector())
         for interface in (IListeningPort, IReadDescriptor, ISystemHandle):
@@ -67,11 +75,7 @@ class BatchPortTests(TestCase):
         datagrams = [bytes([number]) * 1_200 for number in range(100)]
         datagrams += [b"short", b"", b"", b"a" * 900, b"b" * 900, b"c" * 2_000]
         collector = Collector(len(datagrams))
-        address = HostPort("127.0.0.1", self.listen(collector).getHost().port)
-        sender = SharedSocket(reactor, "127.0.0.1")
-        sender.start()
-        self.addCleanup(sender.stop)
-        sender.send_all(datagrams, DatagramPath(sender.address, address))
+        sender = self.send_all(datagrams, self.listen(collector))
         await collector.complete
         self.assertEqual(collector.datagrams, datagrams)
         self.assertEqual(collector.senders, {sender.address})
@@ -132,10 +136,6 @@ class BatchPortTests(TestCase):
         self.patch(batch_port, "_UDP_GRO", 9_999)
         datagrams = [bytes(1_200)] * 20
         collector = Collector(len(datagrams))
-        address = HostPort("127.0.0.1", self.listen(collector).getHost().port)
-        sender = SharedSocket(reactor, "127.0.0.1")
-        sender.start()
-        self.addCleanup(sender.stop)
-        sender.send_all(datagrams, DatagramPath(sender.address, address))
+        self.send_all(datagrams, self.listen(collector))
         await collector.complete
         self.assertEqual(collector.batches, [[data] for data in datagrams])
