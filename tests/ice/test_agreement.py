@@ -45,7 +45,7 @@ class Answers(AgentCase):
         self.start(controlling=False)
         ((check, _),) = self.sent()
         good = self.answer(check)
-        self.receive(good, DatagramPath(SOCKET, HostPort("11.0.2.1", 4001)))
+        self.receive(good, DatagramPath(SOCKET, HostPort("11.0.2.2", 4000)))
         self.receive(good, DatagramPath(HostPort("10.0.0.2", 1), REMOTE))
         self.receive(check.success_response((XOR_MAPPED_ADDRESS, OWN_MAPPED)).encode())
         wrong = check.success_response((XOR_MAPPED_ADDRESS, OWN_MAPPED))
@@ -55,6 +55,24 @@ class Answers(AgentCase):
         self.receive(good)
         self.assert_dropped(asymmetric=2, unauthenticated=2, unknown_transaction=1)
         self.assertEqual(self.events(), [PathAuthenticated(PATH)])
+
+    def test_come_from_another_port_of_the_peer_where_nothing_else_is_found(self) -> None:
+        elsewhere = DatagramPath(SOCKET, HostPort(REMOTE.host, 4001))
+        self.start(controlling=False)
+        ((early, _),) = self.sent()
+        self.receive(self.answer(early), elsewhere)
+        self.assert_dropped(asymmetric=1)
+        self.assert_untouched()
+        late = self.pass_time(4.0)[-1][1]
+        self.receive(self.answer(late), elsewhere)
+        self.assertEqual(self.events(), [PathAuthenticated(PATH)])
+
+    def test_come_from_the_address_that_was_checked_once_one_has(self) -> None:
+        self.start(controlling=False)
+        checks = [message for _, message, _ in self.pass_time(4.0)]
+        self.receive(self.answer(checks[0]))
+        self.receive(self.answer(checks[1]), DatagramPath(SOCKET, HostPort(REMOTE.host, 4001)))
+        self.assert_dropped(asymmetric=1)
 
     def test_that_say_nothing_usable_are_dropped(self) -> None:
         self.start(controlling=False)

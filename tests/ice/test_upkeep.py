@@ -9,7 +9,7 @@ from twisted_p2p.ice.candidate import Candidate
 from twisted_p2p.ice.checklist import CandidatePair, PairState
 from twisted_p2p.ice.consent import Consent
 from twisted_p2p.ice.nomination import Nomination
-from twisted_p2p.ice.pacing import Pacer
+from twisted_p2p.ice.pacing import Following, Pacer
 
 SOCKET = HostPort("0.0.0.0", 4000)
 
@@ -29,6 +29,18 @@ class PacerTests(SynchronousTestCase):
         self.assertLess(pacer.next_slot, 0.0)
         pacer.probed(HostPort("11.0.2.1", 1), 5.0)
         self.assertEqual(pacer.next_slot, 5.02)
+
+
+class FollowingTests(SynchronousTestCase):
+    def test_so_many_addresses_are_followed_at_once_and_then_one_an_interval(self) -> None:
+        following = Following(most=3, interval=5.0)
+        self.assertEqual([following.admits(0.0) for _ in range(4)], [True, True, True, False])
+        self.assertEqual([following.admits(at) for at in (4.9, 5.0, 5.1)], [False, True, False])
+
+    def test_none_at_all_for_a_while_allow_no_more_than_at_first(self) -> None:
+        following = Following(most=3, interval=5.0)
+        following.admits(0.0)
+        self.assertEqual([following.admits(1e6) for _ in range(4)], [True, True, True, False])
 
 
 class ConsentTests(SynchronousTestCase):

@@ -30,6 +30,9 @@ from twisted_p2p.testing import (
 
 SEEDS = int(os.environ.get("P2P_MATRIX_SEEDS", "5"))
 
+LONGER_THAN_A_SEARCH = 15.0
+"""Seconds; data flow along the first way that the peer is heard by, before both agree on one."""
+
 
 def rough_link(seed: int) -> Link:
     """Return one end of a way that loses up to 8 % and takes 10 to 600 ms there and back."""
@@ -74,6 +77,8 @@ class MatrixTests(SynchronousTestCase):
             self.assertLessEqual({there.path.kind, here.path.kind}, kinds)
             self.assertEqual(there.path.remote.host, world.seen_at[right])
             self.assertEqual(here.path.remote.host, world.seen_at[left])
+            world.run(LONGER_THAN_A_SEARCH)
+            self.assertIsNone(recorder.lost)
 
     def miss(
         self,

@@ -10,6 +10,8 @@ differs from RFC 8445, and why:
   both directions are proven as with a later nomination, and a round trip is saved.
 - Another nomination may follow, numbered (`checks.NOMINATION`), without an ICE restart: the path
   moves to a clearly better pair, or when a NAT has given the peer another address.
+- Where no pair answers from the port that was checked, one that answers from another port of that
+  address will do.
 - Repetitions come as fast as a punch needs (`ICESettings.probe_gaps`), but few to a stranger.
 """
 
@@ -37,7 +39,7 @@ from twisted_p2p.ice.events import (
     PathSelected,
 )
 from twisted_p2p.ice.nomination import Nomination
-from twisted_p2p.ice.pacing import Pacer
+from twisted_p2p.ice.pacing import Following, Pacer
 from twisted_p2p.ice.settings import ICESettings
 from twisted_p2p.stun.attributes import (
     ERROR_CODE,
@@ -89,6 +91,9 @@ class ICEAgent:
             max_peer_reflexive=settings.max_peer_reflexive,
         )
         self._pacer = Pacer(pace=settings.pace, limit=len(settings.probe_gaps) + 1)
+        self._following = Following(
+            most=settings.max_peer_reflexive, interval=settings.consent_interval
+        )
         self._nomination = Nomination()
         self._consent = Consent(
             interval=settings.consent_interval,
@@ -186,7 +191,8 @@ class ICEAgent:
         if self._selected and now >= self._consent.expires_at:
             self._end(ConsentLost(self._selected.path))
         elif self._fail_at is not None and now >= self._fail_at:
-            self._end(ConnectivityFailed(self._checked_paths()))
+            checked = map(CheckedPath.of, self._checklist.pairs.values())
+            self._end(ConnectivityFailed(tuple(checked)))
         else:
             for pair in list(self._checklist.pairs.values()):
                 if pair.next_probe is not None and pair.next_probe <= now and self._is_spent(pair):
@@ -314,9 +320,12 @@ class ICEAgent:
         check = self._checks.take_answer(response, path)
         if isinstance(check, str):
             return check
-        pair = self._checklist.pairs.get(path)
+        pair = self._checklist.pairs.get(check.path)
         if pair is None:
             return "forgotten_path"
+        is_asymmetric = path != check.path
+        if is_asymmetric and not self._takes_asymmetric(now):
+            return "asymmetric"
         if response.message_class is MessageClass.ERROR:
             # Of all errors only this one says what to do; after others the pair uses up its probes.
             if response.require(ERROR_CODE).code == 487 and check.controlling is self.controlling:
@@ -326,8 +335,21 @@ class ICEAgent:
         if response.unknown_required(KNOWN_ATTRIBUTES):
             return "unknown_attribute"
         pair.mapped_address = response.require(XOR_MAPPED_ADDRESS)
+        pair.is_asymmetric = is_asymmetric
         self._confirm(pair, check, now)
         return None
+
+    def _takes_asymmetric(self, now: float) -> bool:
+        """Return whether to take answers from another port of the peer: as a last resort.
+
+        RFC 8445, section 7.2.5.2.1, never does.  But where both NATs map by port every answer is
+        so, and if they let in anyone the two ports are one way.  A quarter of the time is left to
+        other pairs.
+        """
+        if any(not pair.is_asymmetric for pair in self._checklist.valid_pairs):
+            return False
+        patience = self._settings.patience
+        return self._fail_at is None or now >= self._fail_at - 0.75 * patience
 
     # What follows from it.
 
@@ -347,11 +369,15 @@ class ICEAgent:
         # The triggered check of RFC 8445, section 7.3.1.4.  Probes under way may have come before
         # the peer had opened its filter, so the first word from it starts them anew.
         if (
-            pair.state in (PairState.FROZEN, PairState.FAILED)
+            (pair.state in (PairState.FROZEN, PairState.FAILED) and self._may_follow(now))
             or (pair.state is PairState.IN_PROGRESS and is_first)
             or (pair.state is PairState.SUCCEEDED and owes_proof)
         ):
             pair.start(now)
+
+    def _may_follow(self, now: float) -> bool:
+        """Return whether to check where the peer shows up, as always while no path is found."""
+        return self._selected is None or self._following.admits(now)
 
     def _confirm(self, pair: CandidatePair, check: Check, now: float) -> None:
         """Take an authentic answer to a check: the pair is valid, and perhaps agreed on."""
@@ -411,15 +437,3 @@ class ICEAgent:
     def _end(self, event: ConsentLost | ConnectivityFailed) -> None:
         self._events.append(event)
         self.close()
-
-    def _checked_paths(self) -> tuple[CheckedPath, ...]:
-        return tuple(
-            CheckedPath(
-                path=pair.path,
-                candidate_type=pair.remote.candidate_type,
-                state=pair.state,
-                probes=pair.probes_in_all,
-                is_authenticated=pair.is_authenticated,
-            )
-            for pair in self._checklist.pairs.values()
-        )

@@ -53,6 +53,8 @@ class CandidatePair:
     """When the newest check was sent that was answered; consent (RFC 7675) counts from here."""
     round_trip_time: float = 0.0
     """Seconds, as the last answer showed; meaningful once there was one."""
+    is_asymmetric: bool = False
+    """Whether the last answer came from another port than the check went to."""
     mapped_address: HostPort | None = None
     """Where the peer sees this socket."""
 

@@ -141,12 +141,13 @@ class Checks:
     def take_answer(self, response: STUNMessage, path: DatagramPath) -> Check | str:
         """Return the check that the peer has answered, once, or why this is no answer.
 
-        Cheap tests first: a forger who has not seen the check fails at the transaction ID.
+        It may come from another port than the check went to, which the agent must judge.  Cheap
+        tests first: a forger who has not seen the check fails at the transaction ID.
         """
         check = self._awaited.get(response.transaction_id)
         if check is None:
             return "unknown_transaction"
-        if check.path != path:  # RFC 8445, section 7.2.5.2.1: paths are symmetric
+        if not _is_from_same_host(check.path, path):
             return "asymmetric"
         if not self.is_authentic(response):
             return "unauthenticated"
@@ -159,3 +160,7 @@ class Checks:
             if oldest.sent_at + _ANSWERS_AWAITED_FOR > now:
                 break
             del self._awaited[transaction_id]
+
+
+def _is_from_same_host(sent: DatagramPath, received: DatagramPath) -> bool:
+    return (sent.local, sent.remote.host) == (received.local, received.remote.host)

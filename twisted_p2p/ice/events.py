@@ -51,6 +51,17 @@ class CheckedPath:
     is_authenticated: bool
     """Whether anything authentic came along this path."""
 
+    @classmethod
+    def of(cls, pair: CandidatePair) -> CheckedPath:
+        """Return what came of a pair."""
+        return cls(
+            path=pair.path,
+            candidate_type=pair.remote.candidate_type,
+            state=pair.state,
+            probes=pair.probes_in_all,
+            is_authenticated=pair.is_authenticated,
+        )
+
 
 @frozen
 class ConnectivityFailed:

@@ -29,3 +29,25 @@ class Pacer:
         """Count a probe that leaves now."""
         self._sent[remote] += 1
         self.next_slot = now + self._pace
+
+
+class Following:
+    """How often to check an address that the peer shows up at although another one works.
+
+    Its NAT may have given it a new one.  But where both NATs map by port, each check comes from a
+    new port and so asks for a check of that, on both sides and without an end.
+    """
+
+    def __init__(self, *, most: int, interval: float) -> None:
+        """Allow ``most`` addresses in a row, and one more every ``interval`` seconds."""
+        self._allowance = most * interval
+        self._interval = interval
+        self._paid_until = float("-inf")
+
+    def admits(self, now: float) -> bool:
+        """Return whether to check one more address now, which then counts."""
+        paid_until = max(self._paid_until, now) + self._interval
+        if paid_until > now + self._allowance:
+            return False
+        self._paid_until = paid_until
+        return True
