@@ -389,12 +389,20 @@ class ICEAgent:
             self._events.append(PathRevived(pair.path))
         if self._number_for(pair) in (None, check.nomination):
             pair.stop(PairState.SUCCEEDED)
-        if self.controlling:
-            agreed = self._nomination.answered(pair, check.nomination, now)
-        else:
-            agreed = pair is self._nomination.pair
-        if agreed:
+        if self._is_agreed(pair, check, now):
             self._select(pair, now)
+
+    def _is_agreed(self, pair: CandidatePair, check: Check, now: float) -> bool:
+        """Return whether an answer to a check makes its pair the one to select."""
+        if self.controlling and not pair.is_asymmetric:
+            return self._nomination.answered(pair, check.nomination, now)
+        nominated = self._nomination.pair
+        if pair is nominated:
+            return check.nomination == self._number_for(pair)
+        if nominated is not None and not nominated.is_valid and pair.is_asymmetric:
+            # Such pairs multiply, and none of them is better than another.
+            nominated.try_again(now)
+        return False
 
     def _authenticate(self, pair: CandidatePair, now: float) -> bool:
         """Mark the pair's path as the peer's, and return whether that is news."""
