@@ -1,7 +1,8 @@
 """The three addresses: of a socket, of a way between two sockets, and of a peer.
 
 `HostPort` is what the network knows, `DatagramPath` what a machine sends along, `Path` what a
-user reads, and `PeerAddress` what `transport.getPeer()` returns.
+user reads, and `PeerAddress` what `transport.getPeer()` returns.  `NetworkInterface` is what has
+addresses.
 """
 
 from __future__ import annotations
@@ -31,6 +32,18 @@ class HostPort(NamedTuple):
     def is_ipv6(self) -> bool:
         """Whether the host is an IPv6 address."""
         return ":" in self.host
+
+
+@frozen
+class NetworkInterface:
+    """An interface of this host to a network."""
+
+    name: str
+    index: int
+    """The system's number of it."""
+
+    addresses: tuple[str, ...]
+    """Its IP addresses with their prefix lengths: ``192.168.1.2/24``, ``fe80::1/64``."""
 
 
 class DatagramPath(NamedTuple):

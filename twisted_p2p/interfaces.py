@@ -152,6 +152,96 @@ class ITrackerPolicy(Interface):
         """Take it that a peer is registered from nowhere any more."""
 
 
+class IDiscoveredPeer(Interface):
+    """What a discovery knows of a peer; a hint, until the peer has proved its key."""
+
+    peer_id = Attribute("The text form of the public key that the peer claims, a `str`.")
+    addresses = Attribute("Where its UDP port is: a tuple of `HostPort`, never empty.")
+    services = Attribute("The names of what it offers, as far as it tells: a tuple of `str`.")
+    accepting = Attribute("Whether it accepts connections, a `bool`.")
+
+
+class IDiscoveryObserver(Interface):
+    """Who wants to know which peers come and go; see `IPeerDiscovery`."""
+
+    def peer_found(peer: IDiscoveredPeer) -> None:
+        """Take a peer that was not known."""
+
+    def peer_updated(peer: IDiscoveredPeer) -> None:
+        """Take what has changed about a known peer: all that is known of it now."""
+
+    def peer_lost(peer: IDiscoveredPeer) -> None:
+        """Take what was known last of a peer that has gone."""
+
+
+class IPeerDiscovery(Interface):
+    """Finds peers without being told where they are, and lets them find this node.
+
+    Nothing is sent before `announce`, `browse` or `look_for`.
+    """
+
+    def start() -> None:
+        """Go on the network, as far as there is one."""
+
+    def stop() -> Deferred[None]:
+        """Withdraw, browse no more and leave the network; the `Deferred` fires when it is left.
+
+        No `peer_lost` follows.
+        """
+
+    def announce(
+        peer_id: str,
+        port: int,
+        services: Collection[str],
+        accepting: bool,
+        *,
+        unlinkable_name: bool = False,
+    ) -> None:
+        """Let peers find this node; another call changes what they are told.
+
+        @param peer_id: this node's own.
+        @param port: the UDP port at which it is reached.
+        @param services: the names of what it offers.
+        @param accepting: whether it accepts connections.
+        @param unlinkable_name: announce nothing from which somebody who does not know the peer ID
+            can tell that it is the same node as elsewhere or earlier.
+        """
+
+    def withdraw() -> None:
+        """Let peers know that this node is gone; harmless when it is not announced."""
+
+    def browse() -> None:
+        """Look for all peers, from now on."""
+
+    def stop_browsing() -> None:
+        """Look for all peers no more, and forget those that nobody looks for."""
+
+    def look_for(peer_id: str) -> Deferred[IDiscoveredPeer]:
+        """Look for one peer, until it is found.
+
+        @return: a `Deferred` that fires when the peer is known, which may be at once.  It does
+            not fail by itself: cancel it to look no more.
+        """
+
+    def find(peer_id: str) -> IDiscoveredPeer | None:
+        """Return what is known of a peer now, or None."""
+
+    def peers() -> list[IDiscoveredPeer]:
+        """Return all peers that are known now."""
+
+    def add_observer(observer: IDiscoveryObserver) -> None:
+        """Tell an observer too what becomes of peers, from now on."""
+
+    def remove_observer(observer: IDiscoveryObserver) -> None:
+        """Tell it no more."""
+
+    def interfaces_changed() -> None:
+        """Look at this host's interfaces again, and ask again who is there.
+
+        To be called when interfaces or addresses have changed, and when the host was asleep.
+        """
+
+
 class IPathObserver(Interface):
     """A protocol that wants to know how its stream's packets travel."""
 

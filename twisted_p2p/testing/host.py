@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
-from twisted_p2p.addresses import HostPort
+from twisted_p2p.addresses import HostPort, NetworkInterface
 from twisted_p2p.testing.clock import HostClock
 from twisted_p2p.testing.ip import (
     bare_address,
@@ -85,6 +85,11 @@ class SimulatedHost:
     def network(self) -> Network:
         """The network that the host is in."""
         return self.attachment.network
+
+    def network_interfaces(self) -> list[NetworkInterface]:
+        """Return its only interface, as a system tells it; IPv4 networks are taken for /24s."""
+        addresses = (f"{each}/{64 if ':' in each else 24}" for each in self._bare_addresses)
+        return [NetworkInterface(self.interface, INTERFACE_INDEX, tuple(addresses))]
 
     @property
     def default_gateway(self) -> str | None:
