@@ -186,7 +186,7 @@ class IPeerDiscovery(Interface):
     def stop() -> Deferred[None]:
         """Withdraw, browse no more and leave the network; the `Deferred` fires when it is left.
 
-        No `peer_lost` follows.
+        What `look_for` and `when_announced` returned is cancelled; no `peer_lost` follows.
         """
 
     def announce(
@@ -207,6 +207,9 @@ class IPeerDiscovery(Interface):
             can tell that it is the same node as elsewhere or earlier.
         """
 
+    def when_announced() -> Deferred[None]:
+        """Return a `Deferred` that fires when peers can find this node, which may be at once."""
+
     def withdraw() -> None:
         """Let peers know that this node is gone; harmless when it is not announced."""
 
@@ -214,7 +217,7 @@ class IPeerDiscovery(Interface):
         """Look for all peers, from now on."""
 
     def stop_browsing() -> None:
-        """Look for all peers no more, and forget those that nobody looks for."""
+        """Look for all peers no more; those that are known are so for as long as they said."""
 
     def look_for(peer_id: str) -> Deferred[IDiscoveredPeer]:
         """Look for one peer, until it is found.
