@@ -214,6 +214,7 @@ class MulticastDNS:
     def _claim(self, machine: LinkMachine, now: float, wait: float = 0.0) -> None:
         assert self._names is not None
         machine.browser.ignore(self._names.instance_name)
+        self._look_at(machine, machine.browser.take_touched())
         machine.responder.claim(self._records(machine.link), now, wait)
 
     def _claim_all(self, now: float, wait: float = 0.0) -> None:
