@@ -61,6 +61,11 @@ class ResponseTests(SynchronousTestCase):
         self.assertTrue(all(size <= LARGEST_PACKET for size in self.sizes))
         self.assertFalse(any(part.is_truncated for part in parts))
 
+    def test_a_record_that_is_too_long_goes_all_the_same(self) -> None:
+        self.assertEqual(
+            self.parts(Message(True, answers=(LONG,))), [Message(True, answers=(LONG,))]
+        )
+
     def test_a_long_record_has_a_datagram_of_its_own(self) -> None:
         parts = self.parts(Message(True, answers=(LONG, *MANY[:3])))
         self.assertEqual([len(part.answers) for part in parts], [1, 3])

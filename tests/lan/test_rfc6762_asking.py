@@ -28,6 +28,7 @@ from twisted_p2p.lan.records import (
     ExistingTypes,
     Location,
     Message,
+    OtherData,
     Pointer,
     Question,
     Record,
@@ -364,6 +365,18 @@ class Section11Tests(BrowsingTestCase):
         self.assertEqual(self.host.events, [])
         self.assertEqual(self.host.machine.dropped["response from another port"], 1)
 
+    def test_what_is_not_understood_is_dropped(self) -> None:
+        for _ in range(5_000):
+            self.host.receive(b"nonsense")
+        self.assertEqual(self.host.machine.dropped["malformed"], 5_000)
+
+    def test_that_a_source_is_on_the_link_is_remembered_of_some(self) -> None:
+        for number in range(5_000):
+            source = HostPort(f"10.0.{number >> 8}.{number & 255}", 5353)
+            self.host.receive(b"", source)
+        (machine,) = self.host.machine._machines.values()
+        self.assertEqual(len(machine._on_link), 5_000 - 4_096)
+
     def test_link_local_sources_are_on_the_link(self) -> None:
         host = DNSHost("192.168.1.2/24", "fe80::2/64", is_ipv6=True)
         host.browse()
@@ -383,6 +396,7 @@ class BrowserLimitTests(BrowsingTestCase):
             Record(SERVICE_TYPE, Pointer(b"x._http._tcp.local"), 4_500),
             Record(SERVICE_TYPE, Pointer(b"a.b._p2p._udp.local"), 4_500),
             Record(SERVICE_TYPE, Pointer(b"\xff._p2p._udp.local"), 4_500),
+            Record(SERVICE_TYPE, OtherData(99, b""), 4_500),
             address("192.168.1.9"),
             text(b"txtvers=1"),
             LOCATION,
@@ -466,6 +480,22 @@ class BrowserLimitTests(BrowsingTestCase):
         self.host.ask(*query.message.questions, source=own)
         self.assertEqual(len(self.host.run(0.5)), 1)
         self.assertEqual(len(self.host.sent), before + 1)
+
+    def test_in_whatever_order_it_comes_back(self) -> None:
+        self.host.announce()
+        probes = [each.message for each in self.host.run(0.6)][-2:]
+        for probe in reversed(probes):
+            self.host.receive(probe, HostPort("192.168.1.2", 5353))
+        self.assertEqual(self.host.machine._machines[self.host.link.id]._echoes, [])
+
+    def test_two_instances_on_one_host(self) -> None:
+        self.hear_other()
+        beside = Record(instance_name("beside"), Location(1, b"other.local"), 120)
+        self.host.tell(pointer("beside"), beside, text(b"id=" + ME.encode(), name="beside"))
+        self.assertEqual(len(self.host.machine.peers), 2)
+        self.host.tell(goodbye(pointer("beside")))
+        self.host.run(1.5)
+        self.assertEqual([peer.peer_id for peer in self.host.machine.peers], [OTHER])
 
     def test_neighbour_is_who_it_is(self) -> None:
         self.hear_other()

@@ -107,8 +107,6 @@ class Browser:
         """Look for that no more."""
         name = name.lower()
         self._sought.discard(name)
-        if not self._is_browsing:
-            self._ask_no_more(name)
         self._forget_unless_there(name)
 
     def ignore(self, own: Name | None) -> None:
@@ -240,9 +238,7 @@ class Browser:
                 return name in self._instances and b"\\" not in target
             case Text():
                 return name in self._instances
-            case HostAddress():
-                return name in self._locations
-            case ExistingTypes():
+            case HostAddress() | ExistingTypes():
                 return name in self._locations
         return False
 

@@ -178,14 +178,15 @@ class MulticastDNS:
         machine = self._machines.get(link.id)
         if machine is None:
             machine = self._machines[link.id] = LinkMachine(link, self._chance, self.dropped)
-        machine.link = link
+        else:
+            machine.link = link
+            machine.browser.restart(now)
         if self._announcement is not None:
             self._claim(machine, now)
         if self._is_browsing or self._sought:
             machine.browser.browse(now)
         for peer_id in self._sought:
             machine.browser.look_for(instance_name(peer_id), now)
-        machine.browser.restart(now)
 
     def _is_own_elsewhere(self, host: str, link: Link) -> bool:
         """Whether an address is that of another interface here, which is on the same link."""

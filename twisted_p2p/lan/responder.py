@@ -129,11 +129,6 @@ class Responder:
             self._outbox.clear()
             self._begin_to_announce(now)
 
-    def restart(self, now: float) -> None:
-        """Claim the records again, as the link may be another one now (section 8.1)."""
-        if self._records is not None:
-            self.claim(self._records, now)
-
     def withdraw(self) -> None:
         """Say goodbye to what was announced (section 10.1), and be silent."""
         if self._records is not None and self._stage is _Stage.CLAIMED:
@@ -264,13 +259,14 @@ class Responder:
 
     def _conflict(self, now: float) -> None:
         """Probe for one's own names again, or give them up when that is what was done."""
+        assert self._records is not None
         if self._stage is _Stage.PROBING:
             self._outcomes.append(Outcome.TAKEN)
             self._stage = _Stage.SILENT
             self._records = None
             self._forget_pending()
         else:
-            self.restart(now)
+            self.claim(self._records, now)
 
     def _heard_own(self, own: Record, heard: Record, now: float) -> None:
         """Set right who would soon forget (section 6.6), and do not repeat the others (7.4)."""
@@ -278,10 +274,8 @@ class Responder:
             return
         if heard.ttl < own.ttl / 2:
             assert self._records is not None
-            sets = record_sets(each for each in self._records.all if each.key == own.key)
-            for records in sets:
-                if own in records:
-                    self._outbox.add(records, now)
+            (records,) = (each for each in record_sets(self._records.all) if own in each)
+            self._outbox.add(records, now)
         else:
             self._outbox.heard(heard)
 

@@ -283,5 +283,4 @@ def _payload(data: Data) -> Any:
             return dns.Record_TXT(*(strings or (b"",)))
         case ExistingTypes(name, types):
             return _ExistingTypesPayload(name, types)
-        case OtherData():
-            return dns.UnknownRecord(data.data)
+    return dns.UnknownRecord(data.data)
