@@ -210,6 +210,11 @@ class Section7Point3Tests(BrowsingTestCase):
         self.host.receive(Message(questions=(BROWSE,), answers=(pointer(OTHER),)))
         self.assertEqual(len(self.asked(0.2)), 1)
 
+    def test_what_it_knows_of_oneself_is_nothing_more(self) -> None:
+        self.host.announce()
+        self.host.receive(Message(questions=(BROWSE,), answers=(pointer(ME),)))
+        self.assertEqual([each for _, each in self.asked(0.2) if not each.authority], [])
+
     def test_or_wants_it_by_unicast(self) -> None:
         self.host.ask(evolve(BROWSE, wants_unicast=True))
         self.assertEqual(len(self.asked(0.2)), 1)
@@ -303,7 +308,7 @@ class Section10Point4And5Tests(BrowsingTestCase):
     def test_who_does_not_answer_two_questions_of_others_is_gone_after_10_seconds(self) -> None:
         self.hear_other()
         for count in (1, 2):
-            self.host.ask(BROWSE)
+            self.host.ask(Question(INSTANCE, RecordType.SRV))
             self.host.run(12.0)
             self.assertEqual(len(self.host.events), count)
         self.assertEqual(self.kinds_of_events, [PeerFound, PeerLost])
@@ -311,20 +316,28 @@ class Section10Point4And5Tests(BrowsingTestCase):
     def test_who_answers_one_is_not(self) -> None:
         self.hear_other()
         for _ in range(5):
-            self.host.ask(BROWSE)
+            self.host.ask(Question(INSTANCE, RecordType.SRV))
             self.hear_other()
             self.host.run(12.0)
         self.assertEqual(self.kinds_of_events, [PeerFound])
 
     def test_nor_who_is_named_as_known_or_may_be_in_a_later_packet(self) -> None:
         self.hear_other()
+        location = Question(INSTANCE, RecordType.SRV)
         for query in (
-            Message(questions=(BROWSE,), answers=(pointer(OTHER),)),
-            Message(questions=(BROWSE,), is_truncated=True),
+            Message(questions=(location,), answers=(LOCATION,)),
+            Message(questions=(location,), is_truncated=True),
         ):
             for _ in range(3):
                 self.host.receive(query)
         self.host.run(50.0)
+        self.assertEqual(self.kinds_of_events, [PeerFound])
+
+    def test_nor_who_may_be_asking_itself(self) -> None:
+        self.hear_other()
+        for _ in range(5):
+            self.host.ask(BROWSE)
+            self.host.run(12.0)
         self.assertEqual(self.kinds_of_events, [PeerFound])
 
     def test_when_the_link_returns_all_must_be_heard_again(self) -> None:

@@ -167,14 +167,15 @@ class Browser:
             if question.wants_unicast:
                 continue
             series = self._series.get(question.key)
-            if series is not None and all(
-                self._cache.has(record)
-                for record in message.answers
-                if question.is_answered_by(record)
-            ):
+            named = filter(question.is_answered_by, message.answers)
+            if series is not None and all(map(self._is_known, named)):
                 series.heard(now)
             if not message.is_truncated:
                 self._cache.question_heard(question, message.answers, now)
+
+    def _is_known(self, record: Record) -> bool:
+        is_own = isinstance(record.data, Pointer) and record.data.target.lower() == self._own
+        return is_own or self._cache.has(record)
 
     # Time.
 

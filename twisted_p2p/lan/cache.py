@@ -132,14 +132,15 @@ class RecordCache:
     def question_heard(self, question: Question, known: Iterable[Record], now: float) -> None:
         """Take it that another host asks: need not ask again soon (7.3), and expect answers.
 
-        Who is asked for twice and does not answer is soon forgotten (section 10.5).
+        Who is asked for twice and does not answer is soon forgotten (section 10.5), but not if
+        the record is shared: then its owner may be who asks.
         """
         named = {record.data for record in known if record.key == question.key}
         for entry in self._entries(question.key):
             ahead = REFRESH_JITTER * entry.record.ttl
             while entry.refreshes and entry.refreshes[-1] <= now + ahead:
                 entry.refreshes.pop()
-            if entry.record.data not in named:
+            if entry.record.is_unique and entry.record.data not in named:
                 entry.silences += 1
             if entry.silences >= _TOLERATED_SILENCES:
                 entry.end_by(now + DOUBT)
