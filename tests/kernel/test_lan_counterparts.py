@@ -46,7 +46,7 @@ class SwitchTestCase(TestCase):
 
     async def announced(self, machine: Namespace, number: int = 1) -> Program:
         program = self.start(machine, *NODE, "announce", str(number))
-        await program.said('"announced"')
+        await self.event(program, "announced")
         return program
 
     async def event(self, program: Program, name: str, count: int = 1) -> dict[str, Any]:

@@ -247,6 +247,26 @@ class Section10Point1Tests(BrowsingTestCase):
         self.assertEqual(self.kinds_of_events[-1], PeerLost)
         self.assertEqual(self.host.machine.peers, [])
 
+    def test_names_are_the_same_in_any_case(self) -> None:
+        """Section 16."""
+        self.host.tell(*(evolve(each, name=each.name.upper()) for each in OTHER_RECORDS.announced))
+        self.host.tell(evolve(pointer(OTHER.upper()), ttl=0))
+        self.host.run(1.5)
+        self.assertEqual(self.kinds_of_events, [PeerFound, PeerLost])
+
+    def test_whatever_it_is_called(self) -> None:
+        name = "A Printer\u00c9"
+        for each in OTHER_RECORDS.announced:
+            self.host.tell(pointer(name), evolve(each, name=instance_name(name)))
+        self.host.tell(address("192.168.1.9"))
+        self.host.run(0.0)
+        (event,) = self.host.events
+        assert isinstance(event, PeerFound)
+        self.assertEqual(event.peer.instance, name)
+        self.host.tell(goodbye(pointer(name)))
+        self.host.run(1.5)
+        self.assertEqual(self.kinds_of_events, [PeerFound, PeerLost])
+
     def test_goodbye_from_a_stranger_is_nothing(self) -> None:
         self.host.tell(*map(goodbye, OTHER_RECORDS.announced))
         self.host.run(2.0)
@@ -429,7 +449,7 @@ class BrowserLimitTests(BrowsingTestCase):
         self.host.tell(pointer("peer-1"), goodbye(pointer("peer-0")))
         self.host.run(1.1)
         self.host.tell(pointer("late"))
-        self.assertIn("late", browser.instances)
+        self.assertIn(instance_name("late"), browser.instances)
 
     def test_sixteen_records_of_a_name_and_no_more(self) -> None:
         self.hear_other()

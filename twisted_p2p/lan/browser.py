@@ -124,18 +124,17 @@ class Browser:
             self._series[key] = QuestionSeries.beginning(now, self._chance)
 
     @property
-    def instances(self) -> list[str]:
-        """The instances that are known, or looked for."""
-        return list(self._instances.values())
+    def instances(self) -> list[Name]:
+        """The whole names of instances that are known, or looked for, in lower case."""
+        return list(self._instances)
 
-    def take_touched(self) -> set[str]:
-        """Return, once, the instances that have changed."""
+    def take_touched(self) -> set[Name]:
+        """Return, once, the names of the instances that have changed."""
         touched, self._touched = self._touched, set()
-        return {label for name in touched if (label := instance_of(name)) is not None}
+        return touched
 
-    def sighting(self, instance_name: Name) -> Sighting | None:
-        """Return what is known of an instance, or None while that is not all."""
-        name = instance_name.lower()
+    def sighting(self, name: Name) -> Sighting | None:
+        """Return what is known of an instance by its name, or None while that is not all."""
         if name not in self._instances:
             return None
         location, description = self._location(name), self._description(name)

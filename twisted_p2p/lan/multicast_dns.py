@@ -17,6 +17,7 @@ from twisted_p2p.lan.link import Link, LinkID
 from twisted_p2p.lan.link_machine import LinkMachine
 from twisted_p2p.lan.peer import LANPeer
 from twisted_p2p.lan.peer_table import PeerTable
+from twisted_p2p.lan.records import Name
 from twisted_p2p.lan.responder import Outcome
 from twisted_p2p.lan.service_records import (
     Announcement,
@@ -262,14 +263,14 @@ class MulticastDNS:
             else:
                 machine.browser.stop_browsing()
 
-    def _look_at(self, machine: LinkMachine, instances: Iterable[str]) -> None:
-        for instance in instances:
-            sighting = machine.browser.sighting(instance_name(instance))
+    def _look_at(self, machine: LinkMachine, names: Iterable[Name]) -> None:
+        for name in names:
+            sighting = machine.browser.sighting(name)
             peer_id = self._recognise(sighting.description) if sighting else None
             if sighting is None or peer_id is None:
-                self._table.lose(machine.link.id, instance)
+                self._table.lose(machine.link.id, name)
             else:
-                self._table.see(machine.link, sighting, peer_id)
+                self._table.see(machine.link, name, sighting, peer_id)
 
     def _recognise(self, description: Description) -> str | None:
         if description.peer_id is not None:

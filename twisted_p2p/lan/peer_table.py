@@ -11,12 +11,13 @@ from twisted_p2p.lan.browser import Sighting
 from twisted_p2p.lan.events import PeerFound, PeerLost, PeerUpdated
 from twisted_p2p.lan.link import Link, LinkID
 from twisted_p2p.lan.peer import LANPeer
+from twisted_p2p.lan.records import Name
 
 MOST_ADDRESSES = 16
 """How many addresses of a peer are told at most."""
 
-_Place = tuple[LinkID, str]
-"""A link, and the instance that is seen there."""
+_Place = tuple[LinkID, Name]
+"""A link, and the name of the instance that is seen there."""
 
 _Seen = tuple[Sighting, tuple[HostPort, ...]]
 
@@ -30,12 +31,12 @@ class PeerTable:
         self._seen: dict[str, dict[_Place, _Seen]] = {}
         self._events: deque[PeerFound | PeerUpdated | PeerLost] = deque()
 
-    def see(self, link: Link, sighting: Sighting, peer_id: str) -> None:
+    def see(self, link: Link, name: Name, sighting: Sighting, peer_id: str) -> None:
         """Take it that an instance is seen on a link, and is a peer's.
 
         Of its addresses only those on the link count: others may be anybody's.
         """
-        place = link.id, sighting.instance
+        place = link.id, name
         addresses = tuple(_addresses(link, sighting))
         if not addresses or self._peer_ids.get(place, peer_id) != peer_id:
             self.lose(*place)
@@ -44,9 +45,9 @@ class PeerTable:
             self._seen.setdefault(peer_id, {})[place] = sighting, addresses
             self._look_at(peer_id)
 
-    def lose(self, link_id: LinkID, instance: str) -> None:
+    def lose(self, link_id: LinkID, name: Name) -> None:
         """Take it that an instance is not seen on a link any more, if it was."""
-        place = link_id, instance
+        place = link_id, name
         peer_id = self._peer_ids.pop(place, None)
         if peer_id is not None:
             del self._seen[peer_id][place]
