@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .identity.keys import load_identity as load_identity
     from .identity.keys import load_or_create_identity as load_or_create_identity
     from .identity.peer_id import PeerID as PeerID
+    from .lan.discovery import LANDiscovery as LANDiscovery
+    from .lan.peer import LANPeer as LANPeer
     from .node.service import P2PNode as P2PNode
     from .protocol import HolePunchProtocol as HolePunchProtocol
     from .protocol import PeerFactory as PeerFactory
@@ -62,6 +64,8 @@ _MODULES = {
     "HostPort": "addresses",
     "IdentityKey": "identity.keys",
     "Introduction": "tracker.client_protocols",
+    "LANDiscovery": "lan.discovery",
+    "LANPeer": "lan.peer",
     "P2PError": "errors",
     "P2PNode": "node.service",
     "Path": "addresses",

@@ -1,0 +1,1 @@
+``LANDiscovery`` finds the peers on the local network, and lets them find a node, by DNS-SD over multicast DNS as operating systems do it: with no tracker, no configuration and no internet, and if wanted without being recognised by strangers.
