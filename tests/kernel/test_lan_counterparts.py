@@ -116,11 +116,14 @@ class AvahiTests(SwitchTestCase):
     async def test_and_no_more_when_it_has_gone(self) -> None:
         daemon = await self.start_avahi(self.there)
         node = await self.announced(self.here)
-        self.assertTrue(avahi.browse(self.there, daemon))
+        browsing = self.start(
+            self.there, *avahi.beside(daemon, "stdbuf", "-oL", "avahi-browse", "-p", "_p2p._udp")
+        )
+        for protocol in ("IPv4", "IPv6"):
+            await browsing.said(f"+;{INTERFACE};{protocol};{ME};")
         await self.end(node)
-        browsing = self.start(self.here, *NODE, "browse")
-        await browsing.said('"started"')
-        self.assertEqual(avahi.browse(self.there, daemon), [])
+        for protocol in ("IPv4", "IPv6"):
+            await browsing.said(f"-;{INTERFACE};{protocol};{ME};")
 
     async def test_our_type_of_service_is_among_all(self) -> None:
         daemon = await self.start_avahi(self.there)

@@ -46,6 +46,8 @@ class Listener(ServiceListener):
 
 
 def main(command: str, instance: str = "", address: str = "", *text: str) -> None:
+    # Before there are other threads, which would end with it at once.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     zeroconf = Zeroconf()
     say("started")
     if command == "browse":
