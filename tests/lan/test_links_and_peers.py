@@ -271,6 +271,22 @@ class PeerTests(SynchronousTestCase):
         self.assertEqual((peer.services, peer.accepting, peer.instance), (("file",), True, OTHER))
         self.assertEqual(self.peer_addresses(), ["192.168.1.66:6666", "192.168.1.9:4712"])
 
+    def test_many_who_claim_to_be_a_peer_do_not_hide_it(self) -> None:
+        self.host.tell(goodbye(pointer(OTHER)))
+        self.host.run(1.5)
+        for number in range(100):
+            impostor = node_records(
+                Announcement(OTHER, 6_666, ("evil",), accepting=False),
+                evolve(OTHER_NAMES, instance=f"{number}", host=f"evil-{number}"),
+                [f"192.168.1.{100 + number}"],
+            )
+            self.host.tell(*impostor.announced)
+        self.host.tell(*OTHER_RECORDS.announced)
+        peer = self.host.machine.find(OTHER)
+        assert peer is not None
+        self.assertEqual((peer.services, peer.instance), (("file",), OTHER))
+        self.assertEqual(len(self.host.machine._table._seen[OTHER]), 17)
+
     def test_a_text_that_is_not_understood_is_nobodys(self) -> None:
         self.host.run(2.0)
         self.host.tell(text(b"txtvers=9"))

@@ -111,6 +111,11 @@ class Section6Tests(AnsweringTestCase):
             self.kinds(answer.message.answers), [RecordType.PTR, RecordType.TXT, RecordType.SRV]
         )
 
+    def test_of_very_many_questions_some_are_answered(self) -> None:
+        questions = [Question(instance_name(ME), 256 + n) for n in range(200)]
+        (answer,) = self.answers(*questions, LOCATION)
+        self.assertEqual(self.kinds(answer.message.answers), [RecordType.NSEC])
+
     def test_what_was_withdrawn_is_not_told(self) -> None:
         self.host.ask(BROWSE)
         self.host.machine.withdraw()

@@ -460,6 +460,14 @@ class BrowserLimitTests(BrowsingTestCase):
         self.assertEqual(len(peer.addresses), 16)
         self.assertGreaterEqual(self.host.machine.dropped["too many records"], 80)
 
+    def test_what_is_said_again_and_again_takes_no_more_room(self) -> None:
+        for _ in range(1_000):
+            self.hear_other()
+            self.host.run(0.01)
+        (browser,) = (each.browser for each in self.host.machine._machines.values())
+        self.assertLess(len(browser._cache._deadlines), 80)
+        self.assertEqual(self.kinds_of_events, [PeerFound])
+
     def test_nothing_is_left_of_those_that_came_and_went(self) -> None:
         for number in range(300):
             name = instance_name(f"peer-{number}")

@@ -156,13 +156,12 @@ class Browser:
         taken = [record for record in records if self._take(record, now, jitter)]
         for key in {record.key for record in taken if record.is_unique}:
             self._cache.flush(key, now)
-        for name in set(self._affected(taken)):
-            self._touched.add(name)
+        for name in set(self._affected(taken)) & self._touched:
             self._complete(name, now)
 
     def receive_query(self, message: Message, now: float) -> None:
         """Let another host's question stand for one's own, if it wants to know as much (7.3)."""
-        for question in message.questions:
+        for question in dict.fromkeys(message.questions):
             if question.wants_unicast:
                 continue
             series = self._series.get(question.key)
@@ -226,7 +225,9 @@ class Browser:
                 self._dropped["too many records"] += 1
                 return False
             self._note(record)
-        self._cache.take(record, now, jitter)
+        # What is heard again changes nothing, but for which of several is heard last.
+        if self._cache.take(record, now, jitter) or self._cache.size(record.key) > 1:
+            self._touched.update(self._affected([record]))
         return True
 
     def _is_wanted(self, record: Record) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 from attrs import define, evolve, frozen
@@ -24,6 +24,7 @@ REFRESH_JITTER = 0.02
 
 _REFRESH_SHARES = (0.8, 0.85, 0.9, 0.95)
 _TOLERATED_SILENCES = 2
+_TOLERATED_STALE = 64
 
 Key = tuple[bytes, int]
 """What all records of a set have in common; see `Record.key`."""
@@ -66,6 +67,7 @@ class RecordCache:
         self._sets: dict[Key, dict[Data, _Entry]] = {}
         self._deadlines: list[tuple[float, int, _Entry]] = []
         self._numbers = count()
+        self._size = 0
 
     def get(self, key: Key) -> list[Record]:
         """Return the records of a set, that last that was heard last."""
@@ -83,6 +85,7 @@ class RecordCache:
         """Forget a set."""
         for entry in self._sets.pop(key, {}).values():
             entry.watched = None
+            self._size -= 1
 
     def take(self, record: Record, now: float, jitter: float) -> bool:
         """Remember a record, anew or again, and return whether that is news.
@@ -105,7 +108,9 @@ class RecordCache:
         before = entries.pop(record.data, None)
         if before is not None:
             before.watched = None
+            self._size -= 1
         entries[record.data] = heard
+        self._size += 1
         self._watch(heard)
         return before is None
 
@@ -135,8 +140,9 @@ class RecordCache:
         Who is asked for twice and does not answer is soon forgotten (section 10.5), but not if
         the record is shared: then its owner may be who asks.
         """
-        named = {record.data for record in known if record.key == question.key}
-        for entry in self._entries(question.key):
+        entries = self._entries(question.key)
+        named = {record.data for record in known if record.key == question.key} if entries else ()
+        for entry in entries:
             ahead = REFRESH_JITTER * entry.record.ttl
             while entry.refreshes and entry.refreshes[-1] <= now + ahead:
                 entry.refreshes.pop()
@@ -179,6 +185,7 @@ class RecordCache:
 
     def _remove(self, entry: _Entry) -> None:
         entry.watched = None
+        self._size -= 1
         entries = self._sets[entry.record.key]
         del entries[entry.record.data]
         if not entries:
@@ -190,3 +197,10 @@ class RecordCache:
         if deadline != entry.watched:
             entry.watched = deadline
             heappush(self._deadlines, (deadline, next(self._numbers), entry))
+            if len(self._deadlines) > 2 * self._size + _TOLERATED_STALE:
+                self._forget_stale_deadlines()
+
+    def _forget_stale_deadlines(self) -> None:
+        """Forget the deadlines of what was heard again, however often somebody says it."""
+        self._deadlines = [each for each in self._deadlines if each[2].watched == each[0]]
+        heapify(self._deadlines)

@@ -16,6 +16,9 @@ from twisted_p2p.lan.records import Name
 MOST_ADDRESSES = 16
 """How many addresses of a peer are told at most."""
 
+MOST_PLACES = 16
+"""How many instances may claim to be one peer, those that have its name apart."""
+
 _Place = tuple[LinkID, Name]
 """A link, and the name of the instance that is seen there."""
 
@@ -40,7 +43,9 @@ class PeerTable:
         addresses = tuple(_addresses(link, sighting))
         if not addresses or self._peer_ids.get(place, peer_id) != peer_id:
             self.lose(*place)
-        if addresses:
+        is_own_name = sighting.instance == peer_id
+        seen = self._seen.get(peer_id, {})
+        if addresses and (is_own_name or place in seen or len(seen) < MOST_PLACES):
             self._peer_ids[place] = peer_id
             self._seen.setdefault(peer_id, {})[place] = sighting, addresses
             self._look_at(peer_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from enum import Enum
+from itertools import islice
 
 from attrs import define, evolve
 
@@ -47,6 +48,9 @@ TRUNCATED_DELAYS = (0.4, 0.5)
 
 LEGACY_LIFETIME = 10
 """Seconds for which answers by unicast DNS hold at most (section 6.7)."""
+
+_MOST_QUESTIONS = 32
+"""Questions of a query that are answered at most."""
 
 _MOST_HELD = 64
 """Queries, and answers to a single host, that wait at most; more of them are dropped."""
@@ -101,6 +105,7 @@ class Responder:
     def __init__(self, chance: Chance) -> None:
         self._chance = chance
         self._records: NodeRecords | None = None
+        self._names: frozenset[Name] = frozenset()
         self._stage = _Stage.SILENT
         self._probes = 0
         self._announcements = 0
@@ -117,14 +122,14 @@ class Responder:
         """Make records this node's own, after ``wait`` seconds; an `Outcome` follows."""
         if records != self._records:
             self._outbox = Outbox()
-        self._records = records
+        self._set_records(records)
         self._stage = _Stage.PROBING
         self._forget_pending()
         self._probe_from(now + wait + self._chance.between(0.0, PROBE_GAP))
 
     def update(self, records: NodeRecords, now: float) -> None:
         """Announce other records of the same names (section 8.4)."""
-        self._records = records
+        self._set_records(records)
         if self._stage is _Stage.CLAIMED:
             self._outbox.clear()
             self._begin_to_announce(now)
@@ -147,10 +152,12 @@ class Responder:
         if self._stage is not _Stage.CLAIMED:
             return
         known = tuple(each for each in message.answers if self._is_own(each))
-        questions = tuple(each for each in message.questions if self._answers_to(each))
+        wanted = filter(self._answers_to, dict.fromkeys(message.questions))
+        questions = tuple(islice(wanted, _MOST_QUESTIONS))
         held = self._held.get(source)
         if held is not None:
-            held.questions = tuple(dict.fromkeys(held.questions + questions))
+            asked = dict.fromkeys(held.questions + questions)
+            held.questions = tuple(asked)[:_MOST_QUESTIONS]
             held.known = tuple(dict.fromkeys(held.known + known))
             if message.is_truncated:
                 held.due = now + self._chance.between(*TRUNCATED_DELAYS)
@@ -208,6 +215,10 @@ class Responder:
     def next_outcome(self) -> Outcome | None:
         """Return the next thing that has become of the claim, or None."""
         return self._outcomes.popleft() if self._outcomes else None
+
+    def _set_records(self, records: NodeRecords) -> None:
+        self._records = records
+        self._names = frozenset(record.name.lower() for record in records.all)
 
     # Claiming (section 8).
 
@@ -310,6 +321,8 @@ class Responder:
     def _answers_to(self, question: Question) -> list[RecordSet]:
         """Return what answers a question; of a name of one's own at least what there is."""
         assert self._records is not None
+        if question.name.lower() not in self._names:
+            return []
         found = record_sets(each for each in self._records.all if question.is_answered_by(each))
         denial = None if found else self._records.existing_types(question.name)
         return [(denial,)] if denial is not None else found

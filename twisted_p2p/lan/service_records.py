@@ -12,6 +12,7 @@ whose tag it is, and a new salt makes another tag.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2s
 
 from attrs import evolve, frozen
@@ -194,6 +195,7 @@ class Description:
         return self.tag == _tag(self.tag[:_SALT_SIZE], peer_id)
 
 
+@lru_cache(maxsize=1_024)  # the same is heard again and again, and keys are dear to check
 def read_text(text: Text) -> Description | None:
     """Return what a text record tells, or None if it is none of a peer's that we understand."""
     values: dict[bytes, bytes] = {}
