@@ -211,8 +211,10 @@ class UnlinkableTests(SynchronousTestCase):
         self.assertEqual((peer.peer_id, peer.services, peer.accepting), (ME, (), True))
         self.assertEqual(peer.instance, self.name)
         seeker.machine.look_no_more(ME, 0.0)
-        seeker.tell(own_record(self.host, RecordType.TXT))
-        self.assertEqual(len(seeker.machine.peers), 1)
+        another = evolve(own_record(self.host, RecordType.A), data=HostAddress("192.168.1.7"))
+        seeker.tell(another)
+        (peer,) = seeker.machine.peers
+        self.assertEqual([each.host for each in peer.addresses], ["192.168.1.2", "192.168.1.7"])
 
 
 class PeerTests(SynchronousTestCase):

@@ -156,7 +156,7 @@ class Browser:
         taken = [record for record in records if self._take(record, now, jitter)]
         for key in {record.key for record in taken if record.is_unique}:
             self._cache.flush(key, now)
-        for name in set(self._affected(taken)) & self._touched:
+        for name in set(self._affected(taken)) & self._touched & self._instances.keys():
             self._complete(name, now)
 
     def receive_query(self, message: Message, now: float) -> None:
@@ -315,8 +315,6 @@ class Browser:
 
     def _complete(self, name: Name, now: float, *, at_once: bool = False) -> None:
         """Ask for what is not known of an instance, and no more for what is."""
-        if name not in self._instances:
-            return
         is_wanted = self._is_browsing or name in self._sought
         missing = self._unknown(name) if is_wanted else set()
         asked = self._missing.get(name, set())

@@ -239,9 +239,8 @@ class LANDiscovery:
 
     def _send(self, data: bytes, path: DatagramPath) -> None:
         assert isinstance(path.local, LinkID)
-        opened = self._sockets.get(path.local)
-        if opened is not None:
-            opened[1].send(data, path)
+        _, socket = self._sockets[path.local]
+        socket.send(data, path)
 
     # Events.
 
