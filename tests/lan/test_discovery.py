@@ -135,6 +135,16 @@ class LookingForOneTests(DiscoveryTestCase):
         self.run_for(0.01)
         self.assertEqual(self.successResultOf(looking).peer_id, self.two.peer_id)
 
+    def test_and_known_for_as_long_as_it_said(self) -> None:
+        self.two.show()
+        self.run_for(5.0)
+        self.one.look_for(self.two.peer_id)
+        self.run_for(119.0)
+        self.assertTrue(self.one.knows(self.two))
+        self.assertEqual(self.one.lost, [])
+        self.run_for(2.0)
+        self.assertEqual(len(self.one.lost), 1)
+
     def test_one_that_is_known_is_found_already(self) -> None:
         self.one.browse()
         self.two.show()

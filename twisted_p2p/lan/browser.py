@@ -70,6 +70,8 @@ class Browser:
         self._sought: set[Name] = set()
         self._own: Name | None = None
         self._instances: dict[Name, str] = {}
+        self._unlisted: set[Name] = set()
+        """The instances that were looked for by name, and that nothing else has led to."""
         self._locations: dict[Name, set[Name]] = {}
         """The instances that are at a host."""
         self._series: dict[Key, QuestionSeries] = {}
@@ -100,7 +102,9 @@ class Browser:
         instance = instance_of(name)
         if instance is not None and name not in self._sought:
             self._sought.add(name)
-            self._instances.setdefault(name, instance)
+            if name not in self._instances:
+                self._instances[name] = instance
+                self._unlisted.add(name)
             self._complete(name, now, at_once=True)
 
     def look_no_more(self, name: Name) -> None:
@@ -225,8 +229,9 @@ class Browser:
                 self._dropped["too many records"] += 1
                 return False
             self._note(record)
+        is_one_of_several = record.is_unique and self._cache.size(record.key) > 1
         # What is heard again changes nothing, but for which of several is heard last.
-        if self._cache.take(record, now, jitter) or self._cache.size(record.key) > 1:
+        if self._cache.take(record, now, jitter) or is_one_of_several:
             self._touched.update(self._affected([record]))
         return True
 
@@ -263,6 +268,7 @@ class Browser:
             instance = instance_of(record.data.target)
             assert instance is not None, "or it would not be wanted"
             self._instances.setdefault(name, instance)
+            self._unlisted.discard(name)
         elif isinstance(record.data, Location):
             at_host = self._locations.setdefault(record.data.target.lower(), set())
             at_host.add(record.name.lower())
@@ -285,18 +291,21 @@ class Browser:
             self._forget_unless_there(record.data.target.lower())
         elif isinstance(record.data, Location):
             self._leave_host(record.name.lower(), record.data.target.lower())
+            self._forget_unless_there(record.name.lower())
         for name in names:
             if name in self._instances:
                 self._complete(name, now)
 
     def _forget_unless_there(self, name: Name) -> None:
-        pointer = Record(SERVICE_TYPE, Pointer(name), 0)
-        if name not in self._sought and not self._cache.has(pointer):
+        is_listed = self._cache.has(Record(SERVICE_TYPE, Pointer(name), 0))
+        is_located = name in self._unlisted and self._cache.size((name, RecordType.SRV))
+        if name not in self._sought and not is_listed and not is_located:
             self._forget(name)
 
     def _forget(self, name: Name) -> None:
         self._ask_no_more(name)
         self._instances.pop(name, None)
+        self._unlisted.discard(name)
         for record in self._cache.get((name, RecordType.SRV)):
             assert isinstance(record.data, Location)
             self._leave_host(name, record.data.target.lower())
