@@ -50,7 +50,7 @@ LEGACY_LIFETIME = 10
 """Seconds for which answers by unicast DNS hold at most (section 6.7)."""
 
 _MOST_QUESTIONS = 32
-"""Questions of a query that are answered at most."""
+"""Questions of a query that are answered at most, and known answers that are kept of it."""
 
 _MOST_HELD = 64
 """Queries, and answers to a single host, that wait at most; more of them are dropped."""
@@ -158,7 +158,7 @@ class Responder:
         if held is not None:
             asked = dict.fromkeys(held.questions + questions)
             held.questions = tuple(asked)[:_MOST_QUESTIONS]
-            held.known = tuple(dict.fromkeys(held.known + known))
+            held.known = (*held.known, *known)[:_MOST_QUESTIONS]
             if message.is_truncated:
                 held.due = now + self._chance.between(*TRUNCATED_DELAYS)
             return
