@@ -144,6 +144,16 @@ class UnlinkableTests(SynchronousTestCase):
         self.assertTrue(described(ANNOUNCEMENT).is_of(ME))
         self.assertFalse(described(ANNOUNCEMENT).is_of(OTHER))
 
+    def test_its_tag_is_as_the_wire_protocol_has_it(self) -> None:
+        names = evolve(choose_names(UNLINKABLE, CHANCE), salt=bytes(range(8)))
+        (text,) = (
+            record.data
+            for record in node_records(UNLINKABLE, names, []).unique
+            if isinstance(record.data, Text)
+        )
+        tag = b"00010203040506072b733c8276d455de89cf7e73cf805415"
+        self.assertEqual(text.strings, (b"txtvers=1", b"tag=" + tag, b"accepting=1"))
+
     def test_it_is_another_each_time(self) -> None:
         descriptions = [described(UNLINKABLE) for _ in range(10)]
         self.assertEqual(len({each.tag for each in descriptions}), 10)
