@@ -451,6 +451,30 @@ class BrowserLimitTests(BrowsingTestCase):
         self.host.tell(pointer("late"))
         self.assertIn(instance_name("late"), browser.instances)
 
+    def test_false_peers_do_not_have_a_node_flood_the_link(self) -> None:
+        for number in range(1_000):
+            self.host.tell(pointer(f"peer-{number}"))
+        sent = self.asked(6.0)
+        for start in range(6):
+            asked = [len(query.questions) for time, query in sent if start <= time < start + 1]
+            self.assertLessEqual(sum(asked), 550)
+        self.assertEqual(len({each.key for _, query in sent for each in query.questions}), 2_001)
+
+    def test_nor_by_those_that_all_must_be_asked_for_again(self) -> None:
+        records = OTHER_RECORDS.announced
+        for number in range(200):
+            name, host = instance_name(f"{number}"), f"{number}.local".encode()
+            self.host.tell(
+                pointer(f"{number}"),
+                Record(name, Location(1, host), 120, is_unique=True),
+                evolve(records[2], name=name),
+                address("192.168.1.9", host),
+            )
+        self.host.run(96.0)
+        sent = self.asked(2.5)
+        self.assertEqual(sum(len(query.questions) for _, query in sent), 2 * 200)
+        self.assertTrue(all(len(query.questions) <= 50 for _, query in sent))
+
     def test_sixteen_records_of_a_name_and_no_more(self) -> None:
         self.hear_other()
         for number in range(100):

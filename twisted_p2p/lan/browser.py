@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
+from itertools import chain, islice
 
 from attrs import frozen
 
@@ -38,6 +39,8 @@ MOST_INSTANCES = 1_000
 """How many instances are remembered; those that come later are not there."""
 
 _MOST_OF_A_SET = 16
+_MOST_QUESTIONS = 50
+_QUESTIONS_A_SECOND = 500.0
 _BROWSED: Key = (SERVICE_TYPE, RecordType.PTR)
 _ADDRESS_TYPES = (RecordType.A, RecordType.AAAA)
 _ORDER: dict[int, int] = {RecordType.PTR: 0, RecordType.SRV: 1}
@@ -77,6 +80,8 @@ class Browser:
         self._series: dict[Key, QuestionSeries] = {}
         self._missing: dict[Name, set[Key]] = {}
         """What is asked about an instance, since it is not known."""
+        self._to_refresh: dict[Key, None] = {}
+        self._silent_until = 0.0
         self._touched: set[Name] = set()
         self._outgoing: deque[Message] = deque()
 
@@ -186,20 +191,17 @@ class Browser:
         due = self._cache.handle_timer(now)
         for record in due.expired:
             self._expired(record, now)
-        keys = [key for key in due.to_refresh if self._is_of_interest(key)]
-        if _BROWSED in keys:
-            self._series[_BROWSED].due = now
-            keys.remove(_BROWSED)
-        for key, series in self._series.items():
-            if series.due <= now:
-                series.asked(now)
-                keys.append(key)
-        if keys:
-            self._ask(dict.fromkeys(keys), now)
+        self._to_refresh.update(dict.fromkeys(filter(self._is_of_interest, due.to_refresh)))
+        if now >= self._silent_until:
+            self._ask_what_is_due(now)
 
     def get_timer(self) -> float | None:
         """Return when `handle_timer` is wanted, or None."""
         times = [series.due for series in self._series.values()]
+        if self._to_refresh:
+            times.append(0.0)
+        if times:
+            times = [max(min(times), self._silent_until)]
         expiry = self._cache.get_timer()
         return min(times if expiry is None else [*times, expiry], default=None)
 
@@ -208,6 +210,23 @@ class Browser:
         messages = list(self._outgoing)
         self._outgoing.clear()
         return messages
+
+    def _ask_what_is_due(self, now: float) -> None:
+        """Ask some questions, and none for a while, the longer the more they were.
+
+        So those that are due soon after go together, and nobody can have the link flooded by
+        telling of peers that are not there.
+        """
+        due = [key for key, series in self._series.items() if series.due <= now]
+        due.sort(key=lambda key: self._series[key].due)
+        keys = list(islice(dict.fromkeys(chain(due, self._to_refresh)), _MOST_QUESTIONS))
+        for key in keys:
+            self._to_refresh.pop(key, None)
+            if key in self._series:
+                self._series[key].asked(now)
+        self._silent_until = now + len(keys) / _QUESTIONS_A_SECOND
+        if keys:
+            self._ask(keys, now)
 
     def _ask(self, keys: Iterable[Key], now: float) -> None:
         questions = tuple(Question(name, number) for name, number in keys)
