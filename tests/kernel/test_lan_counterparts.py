@@ -14,7 +14,7 @@ from tests.kernel import avahi, lan_node
 from tests.kernel.programs import Program
 from tests.kernel.switch import INTERFACE, SwitchLab
 from tests.lan.dns_host import peer_id
-from tests.requirements import leave_out, require_namespaces
+from tests.requirements import leave_out, require_ipv6, require_namespaces
 from twisted_p2p.network_namespaces.namespace import Namespace
 
 FOLDER = Path(__file__).parent
@@ -31,6 +31,7 @@ class SwitchTestCase(TestCase):
 
     def setUp(self) -> None:
         require_namespaces()
+        require_ipv6()
         self.require()
         self.lab = SwitchLab(self.machines)
         self.addCleanup(self.lab.close)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import fewer_examples
 from tests.lan.dns_host import DNSHost, peer_id
 from tests.lan.neighbourhood import Neighbour, add_neighbours
 from twisted_p2p.lan.cache import RecordCache
@@ -28,7 +29,7 @@ def lossy_link(seed: int, link: Link) -> tuple[SimulatedInternet, list[Neighbour
 
 
 class AnyLinkTests(SimulatedInternetMixin, SynchronousTestCase):
-    @settings(max_examples=15)
+    @settings(max_examples=fewer_examples(0.15))
     @given(st.integers(0, 2**32), links)
     def test_all_find_all(self, seed: int, link: Link) -> None:
         internet, neighbours = lossy_link(seed, link)
@@ -40,7 +41,7 @@ class AnyLinkTests(SimulatedInternetMixin, SynchronousTestCase):
             others = [other for other in neighbours if other is not each]
             self.assertTrue(each.knows(*others), internet.story())
 
-    @settings(max_examples=15)
+    @settings(max_examples=fewer_examples(0.15))
     @given(st.integers(0, 2**32), links, st.floats(0.0, 2.0))
     def test_one_key_on_two_hosts_ends_with_two_names(
         self, seed: int, link: Link, later: float
