@@ -16,10 +16,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from twisted_p2p.addresses import NetworkInterface
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.lan.discovery import LANDiscovery
 from twisted_p2p.testing import SimulatedInternet
-from twisted_p2p.testing.multicast import SimulatedMulticastPort
+from twisted_p2p.testing.multicast import INTERFACE_INDEX, SimulatedMulticastPort
 
 LIMIT = 60.0
 
@@ -51,11 +52,10 @@ def add_nodes(internet: SimulatedInternet, count: int) -> list[LANDiscovery]:
     for number in range(count):
         address = f"192.168.{number % 200}.{number // 200 + 1}"
         host = internet.add_host(f"host-{number}", address, network=lan)
-        interface = host.network_interfaces()[0]
-        wide = type(interface)(interface.name, interface.index, (f"{address}/16",))
+        interface = NetworkInterface(host.interface, INTERFACE_INDEX, (f"{address}/16",))
         discovery = LANDiscovery(
             host.reactor,
-            interfaces=lambda wide=wide: [wide],
+            interfaces=lambda interface=interface: [interface],
             random_bytes=host.random.randbytes,
         )
         key = IdentityKey.from_seed(host.random.randbytes(32))
