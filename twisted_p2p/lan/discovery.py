@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zope.interface import classImplements, implementer
 
 from twisted_p2p.addresses import DatagramPath, NetworkInterface
-from twisted_p2p.datagram.driver import MachineDriver
+from twisted_p2p.datagram.driver import MachineDriver, one_by_one
 from twisted_p2p.datagram.multicast_socket import MulticastSocket
 from twisted_p2p.datagram.network_interfaces import network_interfaces
 from twisted_p2p.identity.peer_id import PeerID
@@ -60,7 +60,7 @@ class LANDiscovery:
     def _begin_anew(self) -> None:
         self._machine = MulticastDNS(self._random_bytes)
         self._driver: MachineDriver[DiscoveryEvent] = MachineDriver(
-            self._reactor, self._machine, self._send, self._happened
+            self._reactor, self._machine, one_by_one(self._send), self._happened
         )
         self._sockets: dict[LinkID, tuple[Link, MulticastSocket]] = {}
         self._is_wanted = False
