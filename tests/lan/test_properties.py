@@ -28,6 +28,12 @@ def lossy_link(seed: int, link: Link) -> tuple[SimulatedInternet, list[Neighbour
     return internet, add_neighbours(internet, 3, link=link)
 
 
+def has_found_all(one: Neighbour, neighbours: list[Neighbour]) -> bool:
+    """Whether one of some neighbours has found the others at some time."""
+    found = {peer.peer_id for peer in one.found}
+    return found == {other.peer_id for other in neighbours if other is not one}
+
+
 class AnyLinkTests(SimulatedInternetMixin, SynchronousTestCase):
     @settings(max_examples=fewer_examples(0.15))
     @given(st.integers(0, 2**32), links)
@@ -36,10 +42,13 @@ class AnyLinkTests(SimulatedInternetMixin, SynchronousTestCase):
         for each in neighbours:
             each.browse()
             each.show()
-        internet.run_for(60.0)
-        for each in neighbours:
-            others = [other for other in neighbours if other is not each]
-            self.assertTrue(each.knows(*others), internet.story())
+        # A minute is enough but for one in a hundred of the worst links: questions that are lost
+        # are asked again later and later.
+        for _ in range(30):
+            internet.run_for(60.0)
+            if all(has_found_all(each, neighbours) for each in neighbours):
+                return
+        self.fail(internet.story())
 
     @settings(max_examples=fewer_examples(0.15))
     @given(st.integers(0, 2**32), links, st.floats(0.0, 2.0))
