@@ -243,8 +243,8 @@ class HolePunchProtocol(PathDatagramProtocol):
 
     def path_datagram_received(self, data: bytes, path: DatagramPath) -> None:
         """Tell ours from the user's."""
-        trackers, sessions = self._place.trackers, self._place.sessions
-        if trackers.datagram_received(data, path) or sessions.authentic_received(data, path):
+        place = self._place
+        if place.signalling_received(data, path) or place.sessions.authentic_received(data, path):
             return
         session = self._sessions_by_path.get(path)
         if session is not None:

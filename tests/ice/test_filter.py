@@ -19,7 +19,6 @@ from twisted_p2p.ice.filter import (
 
 FORBIDDEN_IPV4 = (
     "0.0.0.0/8",
-    "169.254.0.0/16",
     "192.0.0.0/24",
     "192.0.2.0/24",
     "192.88.99.0/24",
@@ -85,14 +84,12 @@ OWN = HostPort("11.0.1.1", 4000)
 TRACKER = HostPort("11.0.0.1", 3478)
 
 
-def make_filter(
-    *peer: HostPort, own: HostPort = OWN, private_admitted: bool = False
-) -> CandidateFilter:
+def make_filter(*peer: HostPort, own: HostPort = OWN, same_lan: bool = False) -> CandidateFilter:
     return CandidateFilter(
         own_observed=[own],
         peer_observed=peer,
         trackers=[TRACKER],
-        private_admitted=private_admitted,
+        same_lan=same_lan,
     )
 
 
@@ -100,7 +97,7 @@ def most_lenient(host: str, port: int) -> CandidateFilter:
     """Everything speaks for this address: both seen there, and private addresses welcome."""
     everywhere = [HostPort(host, port), HostPort("127.0.0.1", port)]
     return CandidateFilter(
-        own_observed=everywhere, peer_observed=everywhere, trackers=[], private_admitted=True
+        own_observed=everywhere, peer_observed=everywhere, trackers=[], same_lan=True
     )
 
 
@@ -182,7 +179,7 @@ class PublicAddressTests(SynchronousTestCase):
         self.assertTrue(judge.admits(HostPort(TRACKER.host, 4000)))
 
     def test_none_counts_when_no_tracker_saw_the_peer(self) -> None:
-        judge = make_filter(private_admitted=True)
+        judge = make_filter(same_lan=True)
         self.assertFalse(judge.admits(PEER))
 
 
@@ -212,8 +209,8 @@ class PrivateAddressTests(SynchronousTestCase):
         self.assertTrue(judge.admits(HostPort(host, port)))
 
     @given(private, ports)
-    def test_is_taken_when_the_user_wants_it(self, host: str, port: int) -> None:
-        self.assertTrue(make_filter(PEER, private_admitted=True).admits(HostPort(host, port)))
+    def test_is_taken_on_the_same_lan(self, host: str, port: int) -> None:
+        self.assertTrue(make_filter(PEER, same_lan=True).admits(HostPort(host, port)))
 
     def test_counts_as_public_to_a_tracker_within_the_private_network(self) -> None:
         judge = make_filter(HostPort("10.2.0.1", 4000), own=HostPort("10.1.0.1", 4000))
@@ -222,20 +219,33 @@ class PrivateAddressTests(SynchronousTestCase):
         self.assertFalse(judge.admits(HostPort("10.2.0.2", 4000)))
 
 
+class LinkLocalTests(SynchronousTestCase):
+    link_local = addresses_in("169.254.0.0/16")
+
+    @given(link_local, ports)
+    def test_is_taken_from_a_peer_that_was_heard_there_on_the_same_lan(
+        self, host: str, port: int
+    ) -> None:
+        address = HostPort(host, port)
+        self.assertTrue(make_filter(address, same_lan=True).admits(address))
+        self.assertFalse(make_filter(address).admits(address))
+        self.assertFalse(make_filter(PEER, same_lan=True).admits(address))
+
+
 class LoopbackTests(SynchronousTestCase):
     loopback = st.one_of(addresses_in(*LOOPBACK_IPV4), st.just("::1"))
 
     @given(loopback, ports)
     def test_is_refused_unless_both_are_seen_there(self, host: str, port: int) -> None:
         address = HostPort(host, port)
-        self.assertFalse(make_filter(PEER, address, private_admitted=True).admits(address))
-        self.assertFalse(make_filter(PEER, own=address, private_admitted=True).admits(address))
+        self.assertFalse(make_filter(PEER, address, same_lan=True).admits(address))
+        self.assertFalse(make_filter(PEER, own=address, same_lan=True).admits(address))
 
     @given(addresses_in(*LOOPBACK_IPV4), ports)
     def test_is_refused_in_every_spelling(self, host: str, port: int) -> None:
         for spell in (*PLAIN_SPELLINGS, *ROUNDABOUT_SPELLINGS, spelling("::")):
             address = HostPort(spell(host), port)
-            judge = make_filter(PEER, address, private_admitted=True)
+            judge = make_filter(PEER, address, same_lan=True)
             self.assertFalse(judge.admits(address), address)
 
     @given(loopback, ports)

@@ -8,9 +8,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.identity.keys import IdentityKey
+from twisted_p2p.rendezvous.direct import DirectSignalling
 from twisted_p2p.rendezvous.gathering import LocalCandidates
 from twisted_p2p.rendezvous.introduction import MOST_UNPROVEN, Rendezvous
 from twisted_p2p.rendezvous.offer import SECRET_SIZE, SESSION_ID_SIZE, Offer
+from twisted_p2p.rendezvous.remembered import RememberedAddresses
 from twisted_p2p.rendezvous.session import PATIENCE, PeerSession
 from twisted_p2p.rendezvous.session_table import SessionTable
 from twisted_p2p.tracker.messages import AnswerTaken, OfferHandedOver
@@ -45,12 +47,24 @@ class FloodOfOffersTests(SynchronousTestCase):
             random_bytes=self.random_bytes,
         )
         self.addCleanup(self.sessions.close)
+        self.direct = DirectSignalling(
+            self.clock,
+            self.identity.peer_id,
+            send=lambda data, path: None,
+            sockets=list,
+            is_welcome=lambda source, key: True,
+            random_bytes=self.random_bytes,
+        )
+        self.remembered = RememberedAddresses()
         self.rendezvous = Rendezvous(
             self.clock,
             self.identity,
             introducer=SilentIntroducer(),
+            direct=self.direct,
             sessions=self.sessions,
             candidates=candidates,
+            remembered=self.remembered,
+            local_address=lambda path: path.remote,
             next_sequence=lambda: 1,
             random_bytes=self.random_bytes,
             refusal_for=lambda peer_id: None,

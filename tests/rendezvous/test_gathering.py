@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_interface
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -36,6 +36,22 @@ class LocalCandidatesTests(SynchronousTestCase):
         self.assertNotIn("10.9.9.9:4000", self.addresses())
         self.candidates.refresh([SOCKET])
         self.assertEqual(self.addresses(), ["10.9.9.9:4000"])
+
+    def test_other_interfaces_mean_that_trackers_see_this_node_elsewhere(self) -> None:
+        mapped = HostPort("11.1.0.2", 4000)
+        self.candidates.observed("11.9.0.1", SOCKET, mapped)
+        self.candidates.refresh([SOCKET, SOCKET_IPV6])
+        self.assertEqual(self.candidates.mapped_addresses, {mapped})
+        self.hosts = ["192.168.2.2"]
+        self.candidates.refresh([SOCKET, SOCKET_IPV6])
+        self.assertEqual(self.candidates.mapped_addresses, frozenset())
+
+    def test_on_a_link_is_what_no_router_stands_before(self) -> None:
+        self.hosts = ["192.168.1.2", "10.1.0.2/16", "fe80::1%eth0/64", "2a00:1::2"]
+        self.candidates.refresh([SOCKET])
+        near = ["192.168.1.77", "10.1.9.9", "::ffff:10.1.9.9", "fe80::77", "2a00:1::77"]
+        far = ["192.168.2.77", "10.2.0.2", "2a00:2::77", "11.0.0.1", "host.example"]
+        self.assertEqual([host for host in near + far if self.candidates.is_on_link(host)], near)
 
     def test_where_trackers_see_a_socket_is_one_each_once(self) -> None:
         mapped, other = HostPort("11.1.0.2", 4000), HostPort("11.1.0.2", 4777)
@@ -89,6 +105,6 @@ class LocalCandidatesTests(SynchronousTestCase):
 class InterfaceTests(SynchronousTestCase):
     def test_this_host_has_addresses_of_which_one_is_loopback(self) -> None:
         addresses = interface_addresses()
-        self.assertIn("127.0.0.1", addresses)
+        self.assertIn("127.0.0.1/8", addresses)
         for address in addresses:
-            ip_address(address)
+            ip_interface(address)

@@ -18,9 +18,12 @@ from twisted_p2p.errors import (
     TrackerUnreachable,
 )
 from twisted_p2p.identity.keys import IdentityKey
+from twisted_p2p.rendezvous.direct import DirectSignalling
+from twisted_p2p.rendezvous.direct_exchange import OFFER_SIZE, DirectAnswer, DirectOffer
 from twisted_p2p.rendezvous.gathering import LocalCandidates
 from twisted_p2p.rendezvous.introduction import Rendezvous
 from twisted_p2p.rendezvous.offer import Answer, Offer, Refusal, open_answer, open_offer
+from twisted_p2p.rendezvous.remembered import RememberedAddresses
 from twisted_p2p.rendezvous.session import PeerSession
 from twisted_p2p.rendezvous.session_table import SessionTable
 from twisted_p2p.tracker.messages import (
@@ -29,6 +32,7 @@ from twisted_p2p.tracker.messages import (
     Introduced,
     OfferHandedOver,
 )
+from twisted_p2p.tracker.wire import read_message
 
 SOCKET = HostPort("0.0.0.0", 4000)
 SEEN_AT = HostPort("11.2.0.2", 5000)
@@ -79,17 +83,31 @@ class RendezvousTestCase(SynchronousTestCase):
             random_bytes=self.random_bytes,
         )
         self.addCleanup(self.sessions.close)
+        self.remembered = RememberedAddresses()
+        self.straight: list[tuple[bytes, DatagramPath]] = []
+        self.direct = DirectSignalling(
+            self.clock,
+            self.identity.peer_id,
+            send=lambda data, path: self.straight.append((data, path)),
+            sockets=lambda: [SOCKET],
+            is_welcome=lambda source, key: True,
+            random_bytes=self.random_bytes,
+        )
         self.rendezvous = Rendezvous(
             self.clock,
             self.identity,
             introducer=self.tracker,
+            direct=self.direct,
             sessions=self.sessions,
             candidates=candidates,
+            remembered=self.remembered,
+            local_address=lambda path: HostPort("11.1.0.2", 4000),
             next_sequence=self.next_sequence,
             random_bytes=self.random_bytes,
             refusal_for=lambda peer_id: self.refusal,
             on_offered=self.offered.append,
         )
+        self.direct.happened = self.rendezvous.happened
 
     def random_bytes(self, size: int) -> bytes:
         self.made += 1
@@ -310,6 +328,170 @@ class OfferedTests(RendezvousTestCase):
         self.assertEqual(self.offered, [])
         self.assertEqual(self.sent, [])
         self.assertEqual({accepting for _, accepting in self.tracker.answers}, {False})
+
+
+NEAR, FAR = HostPort("11.1.0.9", 6000), HostPort("11.5.0.9", 6000)
+
+
+class StraightTestCase(RendezvousTestCase):
+    """The peer says something straight to this node, from the same link or from elsewhere."""
+
+    def dial_remembered(self, *addresses: HostPort) -> PeerSession:
+        for address in addresses:
+            self.remembered.remember(self.peer.peer_id.public_key, address)
+        return self.dial()
+
+    def asked(self) -> list[HostPort]:
+        """Return where offers went straight, in order."""
+        return [path.remote for _, path in self.straight]
+
+    def reply(self, session: PeerSession, refusal: Refusal | None = None) -> None:
+        """Answer the first of this node's straight offers."""
+        data, path = self.straight[0]
+        answer = Answer(
+            self.peer.peer_id, self.identity.peer_id, session.session_id, refusal=refusal
+        )
+        message = DirectAnswer(answer.seal(self.peer)).encode(read_message(data).transaction_id)
+        self.direct.datagram_received(message, path)
+        self.clock.advance(0)
+
+    def offer_straight(self, sequence: int, source: HostPort) -> Answer | None:
+        """Send an offer of the peer, and return the answer."""
+        offer = Offer(
+            self.peer.peer_id,
+            self.identity.peer_id,
+            sequence.to_bytes(16, "big"),
+            sequence,
+            bytes(32),
+        )
+        self.straight.clear()
+        request = DirectOffer(self.peer.peer_id.public_key, offer.seal(self.peer))
+        self.direct.datagram_received(request.encode(bytes(12)), DatagramPath(SOCKET, source))
+        self.clock.advance(0)
+        for data, path in self.straight:
+            self.assertEqual(path, DatagramPath(SOCKET, source))
+            self.assertLess(len(data), OFFER_SIZE)
+            answer = DirectAnswer.parse(read_message(data))
+            return open_answer(self.peer, self.identity.peer_id, answer.box)
+        return None
+
+
+class OfferingStraightTests(StraightTestCase):
+    def test_a_peer_that_was_met_before_is_asked_at_once_where_it_was(self) -> None:
+        session = self.dial_remembered(FAR, NEAR)
+        self.assertEqual(self.asked(), [NEAR, FAR])
+        self.assertEqual(len(self.tracker.offers), 1)
+        self.assertEqual(self.sent, [], "whoever is there now is not probed")
+        self.reply(session)
+        self.assertTrue(session.was_answered)
+        self.assertEqual(session.strategy, "lan")
+        self.assertEqual({path.remote for path in self.sent}, {NEAR})
+
+    def test_so_is_one_that_is_beyond_a_router(self) -> None:
+        session = self.dial_remembered(FAR)
+        self.reply(session)
+        self.assertEqual(session.strategy, "remembered")
+        self.assertEqual({path.remote for path in self.sent}, {FAR})
+
+    def test_a_private_address_counts_only_in_its_network(self) -> None:
+        self.dial_remembered(HostPort("192.168.1.2", 5000), HostPort("127.0.0.1", 5000))
+        self.assertEqual(self.asked(), [])
+
+    def test_an_address_of_which_nothing_is_heard_gets_four_packets(self) -> None:
+        self.dial_remembered(FAR)
+        self.clock.pump([0.25] * 48)
+        self.assertEqual(self.asked(), [FAR] * 4)
+
+    def test_trackers_that_know_no_such_peer_are_not_the_end_while_it_may_answer(self) -> None:
+        session = self.dial_remembered(FAR)
+        self.tracker.waiting[0].errback(PeerOffline())
+        self.clock.pump([0.25] * 10)
+        self.assertFalse(session.is_closed)
+        self.clock.advance(0.25)
+        self.assertIsInstance(session.error, PeerOffline)
+
+    def test_an_answer_comes_to_the_rescue_of_dead_trackers(self) -> None:
+        session = self.dial_remembered(FAR)
+        self.tracker.waiting[0].errback(TrackerUnreachable())
+        self.reply(session)
+        self.clock.pump([0.25] * 12)
+        self.assertFalse(session.is_closed)
+
+    def test_a_refusal_is_the_end(self) -> None:
+        session = self.dial_remembered(FAR)
+        self.reply(session, Refusal.NOT_ALLOWED)
+        self.assertIsInstance(session.error, PeerRefused)
+        self.clock.pump([0.25] * 8)
+        self.assertEqual(self.asked(), [FAR])
+
+    def test_a_higher_sequence_goes_there_too(self) -> None:
+        session = self.dial_remembered(FAR)
+        self.answer(session.session_id, Refusal.STALE_SEQUENCE, 5000)
+        boxes = [DirectOffer.parse(read_message(data)).box for data, _ in self.straight]
+        offers = [open_offer(self.peer, self.identity.peer_id, box) for box in boxes]
+        self.assertEqual([offer.sequence for offer in offers], [101, 5001])
+
+
+class OfferedStraightTests(StraightTestCase):
+    def test_on_the_link_the_sender_is_checked_where_it_is_heard(self) -> None:
+        answer = self.offer_straight(7, NEAR)
+        assert answer is not None
+        [session] = self.offered
+        self.assertEqual((answer.refusal, answer.session_id), (None, session.session_id))
+        self.assertEqual(session.strategy, "lan")
+        self.assertEqual({path.remote for path in self.sent}, {NEAR})
+        self.assertEqual(self.tracker.answers, [])
+
+    def test_from_beyond_nothing_is_sent_but_the_answer(self) -> None:
+        """The source may be a third party's address, though the offer is the peer's."""
+        self.assertIsNotNone(self.offer_straight(7, FAR))
+        self.assertEqual([session.strategy for session in self.offered], ["remembered"])
+        self.clock.pump([0.1] * 20)
+        self.assertEqual(self.sent, [])
+
+    def test_the_same_offer_by_both_ways_is_one_session(self) -> None:
+        self.offer(7)
+        self.assertIsNotNone(self.offer_straight(7, NEAR))
+        self.offer(7)
+        self.assertEqual(len(self.offered), 1)
+        self.assertEqual(self.offered[0].strategy, "introduction")
+        self.clock.pump([0.02] * 10)
+        self.assertEqual({path.remote for path in self.sent}, {SEEN_AT, NEAR})
+
+    def test_refusals_are_those_of_introductions(self) -> None:
+        self.refusal = Refusal.NOT_ALLOWED
+        answer = self.offer_straight(7, NEAR)
+        assert answer is not None
+        self.assertEqual((answer.refusal, answer.candidates), (Refusal.NOT_ALLOWED, ()))
+        self.assertEqual((self.offered, self.sent), ([], []))
+
+    def test_a_replay_after_the_session_is_answered_by_nothing(self) -> None:
+        self.offer_straight(7, NEAR)
+        self.offered[0].close()
+        self.assertIsNone(self.offer_straight(7, FAR))
+        self.assertEqual(self.dropped(), {"stale_sequence": 1})
+
+    def test_what_the_named_peer_did_not_seal_is_dropped(self) -> None:
+        request = DirectOffer(self.peer.peer_id.public_key, bytes(300)).encode(bytes(12))
+        self.direct.datagram_received(request, DatagramPath(SOCKET, NEAR))
+        self.clock.advance(0)
+        self.assertEqual((self.straight, self.dropped()), ([], {"undecipherable_box": 1}))
+
+    def test_our_winning_offer_goes_to_whoever_crosses_it(self) -> None:
+        """Perhaps the one way by which ours went leads nowhere."""
+        session = self.dial()
+        self.straight.clear()
+        self.assertIsNone(self.offer_crossing())
+        self.assertEqual(self.asked(), [NEAR])
+        self.assertEqual(self.dropped(), {"crossing_offer": 1})
+        self.reply(session)
+        self.assertTrue(session.was_answered)
+
+    def offer_crossing(self) -> None:
+        offer = Offer(self.peer.peer_id, self.identity.peer_id, bytes(16), 7, bytes(32))
+        request = DirectOffer(self.peer.peer_id.public_key, offer.seal(self.peer))
+        self.direct.datagram_received(request.encode(bytes(12)), DatagramPath(SOCKET, NEAR))
+        self.clock.advance(0)
 
 
 class CrossingOfferOfTheHigherPeerTests(RendezvousTestCase):

@@ -23,6 +23,7 @@ class AddressScope(Enum):
 
     PUBLIC = auto()
     PRIVATE = auto()
+    LINK_LOCAL = auto()
     LOOPBACK = auto()
     FORBIDDEN = auto()
 
@@ -44,11 +45,11 @@ _TABLE: tuple[tuple[AddressScope, tuple[_Network, ...]], ...] = (
             "fc00::/7",  # unique local, RFC 4193
         ),
     ),
+    (AddressScope.LINK_LOCAL, _networks("169.254.0.0/16")),  # RFC 3927
     (
         AddressScope.FORBIDDEN,
         _networks(
             "0.0.0.0/8",
-            "169.254.0.0/16",  # link-local
             "192.0.0.0/24",  # protocol assignments, RFC 6890
             "192.0.2.0/24",  # documentation, RFC 5737
             "192.31.196.0/24",  # AS112, RFC 7535
@@ -136,21 +137,22 @@ class CandidateFilter:
         own_observed: Iterable[HostPort],
         peer_observed: Iterable[HostPort],
         trackers: Iterable[HostPort],
-        private_admitted: bool = False,
+        same_lan: bool = False,
     ) -> None:
         """Make a filter.
 
         ``own_observed`` and ``peer_observed`` are the addresses that trackers saw the two at, and
-        ``trackers`` those of the trackers.  ``private_admitted`` says that the two are known to
-        share a LAN, or that the user has opted in.
+        ``trackers`` those of the trackers.  ``same_lan`` says that the two are known to share a
+        LAN: the one has heard the other there, at the addresses in ``peer_observed``.
         """
         own, peer = _canonical(own_observed), _canonical(peer_observed)
         own_scopes = {_scope(address) for address in own}
         self._observed = {_site(address) for address in peer}
         self._trackers = {(canonical_address(host), port) for host, port in trackers}
         self._loopback = AddressScope.LOOPBACK in own_scopes & {_scope(a) for a in peer}
+        self._same_lan = same_lan
         self._private = (
-            private_admitted
+            same_lan
             or self._loopback  # on one host
             or bool(_public_sites(own) & _public_sites(peer))
         )
@@ -170,6 +172,7 @@ class CandidateFilter:
             AddressScope.PUBLIC: is_observed,
             # A tracker within a private network sees peers there; then that is their public one.
             AddressScope.PRIVATE: self._private or (self._in_private_network and is_observed),
+            AddressScope.LINK_LOCAL: self._same_lan and is_observed,
             AddressScope.LOOPBACK: self._loopback,
             AddressScope.FORBIDDEN: False,
         }

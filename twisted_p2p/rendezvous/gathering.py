@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 import ifaddr
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.ice.candidate import Candidate
+from twisted_p2p.ice.filter import canonical_address
 from twisted_p2p.rendezvous.no_path import Side
+
+_USUAL_PREFIX = {4: 24, 6: 64}
 
 
 def interface_addresses() -> list[str]:
-    """Return the IP addresses of this host's interfaces, in the system's order."""
+    """Return the IP addresses of this host's interfaces, in the system's order.
+
+    Each ends with the length of its network's prefix: ``192.168.1.2/24``.
+    """
     return [
-        ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+        f"{ip.ip if isinstance(ip.ip, str) else ip.ip[0]}/{ip.network_prefix}"
         for adapter in ifaddr.get_adapters()
         for ip in adapter.ips
     ]
@@ -29,14 +35,22 @@ class LocalCandidates:
 
     def __init__(self, interfaces: Callable[[], Iterable[str]] = interface_addresses) -> None:
         self._interfaces = interfaces
+        self._links: list[IPv4Interface | IPv6Interface] = []
         self._hosts: list[str] = []
         self._sockets: Sequence[HostPort] = ()
         self._mapped: dict[tuple[str, Hashable], HostPort] = {}
 
     def refresh(self, sockets: Sequence[HostPort]) -> None:
-        """Read the addresses of the interfaces anew, for these bound sockets."""
+        """Read the addresses of the interfaces anew, for these bound sockets.
+
+        Where trackers saw this node from other addresses is forgotten.
+        """
+        before = self._links
         self._sockets = sockets
-        self._hosts = [host for host in self._interfaces() if _is_reachable(host)]
+        self._links = [_interface(text) for text in self._interfaces()]
+        self._hosts = [str(link.ip) for link in self._links if _is_reachable(link)]
+        if self._links != before:
+            self._mapped.clear()
 
     def observed(self, tracker: str, socket: Hashable, mapped_address: HostPort) -> None:
         """Remember where a tracker sees a socket; it replaces what it saw before."""
@@ -52,6 +66,11 @@ class LocalCandidates:
         return address.host in self._hosts and any(
             address.port == socket.port for socket in self._sockets
         )
+
+    def is_on_link(self, host: str) -> bool:
+        """Return whether an address is of a network that this host is in: no router is between."""
+        address = canonical_address(host)
+        return address is not None and any(address in link.network for link in self._links)
 
     def current(self) -> list[Candidate]:
         """Return all candidates, those of one type in the order of preference."""
@@ -93,7 +112,15 @@ class LocalCandidates:
         return True if any(len(by_tracker) > 1 for by_tracker in seen.values()) else None
 
 
-def _is_reachable(host: str) -> bool:
+def _interface(text: str) -> IPv4Interface | IPv6Interface:
+    """Return an address and its network, which is of the usual size where the text has none."""
+    address, has_prefix, _ = text.partition("/")
+    if has_prefix:
+        return ip_interface(text)
+    return ip_interface(f"{address}/{_USUAL_PREFIX[ip_address(address).version]}")
+
+
+def _is_reachable(link: IPv4Interface | IPv6Interface) -> bool:
     """Return whether another host may send to this address without a scope."""
-    address = ip_address(host)
+    address = link.ip
     return not (address.is_loopback or address.is_link_local or address.is_unspecified)

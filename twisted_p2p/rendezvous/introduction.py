@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Protocol
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from twisted_p2p.addresses import HostPort
+from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.datagram.driver import monotonic_clock
 from twisted_p2p.errors import (
     InvalidPeerID,
@@ -17,9 +19,11 @@ from twisted_p2p.errors import (
     P2PError,
     PeerRefused,
 )
-from twisted_p2p.ice.filter import CandidateFilter
+from twisted_p2p.ice.filter import AddressScope, CandidateFilter, address_scope
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
+from twisted_p2p.rendezvous.direct import DirectSignalling
+from twisted_p2p.rendezvous.direct_exchange import AnswerCame, DirectEvent, OfferCame
 from twisted_p2p.rendezvous.gathering import LocalCandidates
 from twisted_p2p.rendezvous.offer import (
     SECRET_SIZE,
@@ -32,10 +36,10 @@ from twisted_p2p.rendezvous.offer import (
     open_offer,
 )
 from twisted_p2p.rendezvous.offering import Offering
+from twisted_p2p.rendezvous.remembered import RememberedAddresses
 from twisted_p2p.rendezvous.session import PeerSession
 from twisted_p2p.rendezvous.session_table import SessionTable
 from twisted_p2p.tracker.messages import (
-    AnswerHandedOver,
     AnswerTaken,
     Indication,
     Introduced,
@@ -63,6 +67,22 @@ class Introducer(Protocol):
         """Where the trackers are."""
 
 
+@frozen
+class _Way:
+    """How an offer or an answer came here."""
+
+    strategy: str
+    """The word for it in `PeerSession.strategy`."""
+    observed: Collection[HostPort]
+    """Where a tracker, or this node itself, sees the peer."""
+    judge: Callable[[], CandidateFilter]
+    """Makes what says which addresses may be tried because of it."""
+    answer: Callable[[PeerID, bytes, bool], object]
+    """Sends a boxed answer back to a peer, given whether it accepts."""
+    source: HostPort | None = None
+    """Where it came from, if that was the peer itself."""
+
+
 class Rendezvous:
     """Introduces this node to peers, and takes their introductions."""
 
@@ -72,8 +92,11 @@ class Rendezvous:
         identity: IdentityKey,
         *,
         introducer: Introducer,
+        direct: DirectSignalling,
         sessions: SessionTable,
         candidates: LocalCandidates,
+        remembered: RememberedAddresses,
+        local_address: Callable[[DatagramPath], HostPort],
         next_sequence: Callable[[], int],
         random_bytes: Callable[[int], bytes],
         refusal_for: Callable[[PeerID], Refusal | None],
@@ -90,8 +113,11 @@ class Rendezvous:
         self._now = monotonic_clock(reactor)
         self._identity = identity
         self._introducer = introducer
+        self._direct = direct
         self._sessions = sessions
         self._candidates = candidates
+        self._remembered = remembered
+        self._local_address = local_address
         self._next_sequence = next_sequence
         self._random_bytes = random_bytes
         self._refusal_for = refusal_for
@@ -118,11 +144,21 @@ class Rendezvous:
             secret,
             introduce=self._introducer.introduce,
             found=self._found,
+            direct=self._direct,
         )
         self._offerings[peer_id] = offering
         session.when_closed(lambda: self._forget(offering))
         self._offer(offering, self._next_sequence())
+        for address in self._remembered.of(peer_id.public_key):
+            if self._may_be_there_still(address):
+                offering.send_to(address)
         return session
+
+    def _may_be_there_still(self, address: HostPort) -> bool:
+        """Return whether a remembered address means the same host from where this node is now."""
+        return address_scope(address.host) is AddressScope.PUBLIC or self._candidates.is_on_link(
+            address.host
+        )
 
     def _offer(self, offering: Offering, sequence: int) -> None:
         """Offer, or offer again with a higher sequence."""
@@ -150,22 +186,79 @@ class Rendezvous:
 
     def handed_over(self, message: Indication) -> None:
         """Take an offer or an answer that a tracker handed over; it proves nothing by itself."""
+        is_offer = isinstance(message, OfferHandedOver)
+        received = self._offer_received if is_offer else self._answer_received
+        self._take(received, message.peer_key, message.box, self._by_tracker(message))
+
+    def happened(self, event: DirectEvent) -> None:
+        """Take an offer or an answer that came straight from a peer, or note that none did."""
+        if isinstance(event, OfferCame):
+            self._take(
+                self._offer_received, event.offer.peer_key, event.offer.box, self._straight(event)
+            )
+        elif isinstance(event, AnswerCame):
+            self._take(
+                self._answer_received, event.peer_id.public_key, event.box, self._straight(event)
+            )
+        elif event.peer_id in self._offerings:
+            self._offerings[event.peer_id].lose_hope(event.path.remote)
+
+    def _take(
+        self,
+        received: Callable[[PeerID, bytes, _Way], str | None],
+        peer_key: bytes,
+        box: bytes,
+        way: _Way,
+    ) -> None:
         try:
-            sender = PeerID.from_public_key(message.peer_key)
-            if isinstance(message, OfferHandedOver):
-                reason = self._offer_received(sender, message)
-            else:
-                reason = self._answer_received(sender, message)
+            reason = received(PeerID.from_public_key(peer_key), box, way)
         except (InvalidPeerID, MalformedMessage) as error:
             reason = error.code
         if reason is not None:
             self.dropped[reason] += 1
 
-    def _answer_received(self, sender: PeerID, message: AnswerHandedOver) -> str | None:
+    def _by_tracker(self, message: Indication) -> _Way:
+        judge = partial(self._judge, message.addresses)
+        return _Way("introduction", message.addresses, judge, self._answer_by_tracker)
+
+    def _answer_by_tracker(self, initiator: PeerID, box: bytes, accepting: bool) -> None:
+        taken = self._introducer.answer(initiator, box, accepting)
+        # An answer lost is asked for again, by the repeated offer.
+        taken.addErrback(_trap_own_errors)
+
+    def _straight(self, event: OfferCame | AnswerCame) -> _Way:
+        """Return the way of what came straight from a peer.
+
+        Whoever answers is at the address that was asked, and on a link of this host the source of
+        a datagram is where a peer is.  But an offer from beyond may have anybody's address there,
+        so nothing is tried because of it: the peer's own checks show where it is.
+        """
+        source = event.path.remote
+        same_lan = self._candidates.is_on_link(source.host)
+        observed = (source,) if same_lan or isinstance(event, AnswerCame) else ()
+
+        def judge() -> CandidateFilter:
+            return CandidateFilter(
+                own_observed=[
+                    *self._candidates.mapped_addresses,
+                    self._local_address(event.path),
+                ],
+                peer_observed=observed,
+                trackers=self._introducer.addresses,
+                same_lan=same_lan,
+            )
+
+        def answer(peer_id: PeerID, box: bytes, accepting: bool) -> None:
+            assert isinstance(event, OfferCame)
+            self._direct.answer(event, box)
+
+        return _Way("lan" if same_lan else "remembered", observed, judge, answer, source)
+
+    def _answer_received(self, sender: PeerID, box: bytes, way: _Way) -> str | None:
         offering = self._offerings.get(sender)
         if offering is None:
             return "unexpected_answer"
-        answer = open_answer(self._identity, sender, message.box)
+        answer = open_answer(self._identity, sender, box)
         session = offering.session
         if answer.session_id != session.session_id:
             return "unexpected_answer"
@@ -174,9 +267,10 @@ class Rendezvous:
         elif answer.refusal is not None:
             session.fail(PeerRefused())
         else:
+            if not session.was_answered:
+                session.strategy = way.strategy
             session.was_answered = True
-            judge = self._judge(message.addresses)
-            session.peer_is_at(message.addresses, answer.candidates, judge)
+            session.peer_is_at(way.observed, answer.candidates, way.judge())
         return None
 
     def _overtake(self, offering: Offering, last_sequence: int) -> None:
@@ -189,32 +283,37 @@ class Rendezvous:
         offering.has_overtaken = True
         self._offer(offering, last_sequence + 1)
 
-    def _offer_received(self, sender: PeerID, message: OfferHandedOver) -> str | None:
-        if not self._may_unbox():
+    def _offer_received(self, sender: PeerID, box: bytes, way: _Way) -> str | None:
+        if way.source is None and not self._may_unbox():
             return "too_many_offers"
-        offer = open_offer(self._identity, sender, message.box)
-        if self._sessions.find(offer.session_id, sender) is not None:
-            self._answer(offer)  # the one before may have been lost
+        offer = open_offer(self._identity, sender, box)
+        session = self._sessions.find(offer.session_id, sender)
+        if session is not None:
+            # It came by another way too, or the answer may have been lost.
+            session.peer_is_at(way.observed, offer.candidates, way.judge())
+            self._answer(offer, way)
             return None
         crossing = self._crossing(sender)
         if crossing is not None and self._identity.peer_id < sender:
+            if way.source is not None:
+                crossing.send_to(way.source)  # its own way may be one that leads nowhere
             return "crossing_offer"  # ours wins, by the rule that the peer goes by too
         refusal = None if crossing is not None else self._refusal_for(sender)
-        reason = self._decline(offer, refusal)
+        reason = self._decline(offer, refusal, way)
         if reason is None:
-            self._accept(offer, message.addresses)
+            self._accept(offer, way)
             if crossing is not None:
                 crossing.session.close()  # its dialler has the session just offered instead
         return reason
 
-    def _decline(self, offer: Offer, refusal: Refusal | None) -> str | None:
+    def _decline(self, offer: Offer, refusal: Refusal | None, way: _Way) -> str | None:
         """Return why a new offer is not taken, told to its sender where that is due, or None."""
         if refusal is None and self._sessions.unproven_count() >= MOST_UNPROVEN:
             return "too_many_sessions"
         if not self._sequences.accept(offer):
-            return self._refuse_stale(offer, refusal)
+            return self._refuse_stale(offer, refusal, way)
         if refusal is not None:
-            self._answer(offer, refusal)
+            self._answer(offer, way, refusal)
             return "refused"
         return None
 
@@ -231,28 +330,31 @@ class Rendezvous:
         offering = self._offerings.get(sender)
         return offering if offering is not None and offering.may_cross else None
 
-    def _refuse_stale(self, offer: Offer, refusal: Refusal | None) -> str:
+    def _refuse_stale(self, offer: Offer, refusal: Refusal | None, way: _Way) -> str:
         """Tell a sender whose clock went back what to exceed, and repeat a refusal that was lost.
 
         A replay of an offer that was taken is answered by nothing.
         """
         highest = self._sequences.highest(offer.sender)
         if highest is not None and offer.sequence < highest:
-            self._answer(offer, Refusal.STALE_SEQUENCE, highest)
+            self._answer(offer, way, Refusal.STALE_SEQUENCE, highest)
         elif refusal is not None:
-            self._answer(offer, refusal)
+            self._answer(offer, way, refusal)
         return "stale_sequence"
 
-    def _accept(self, offer: Offer, observed: Collection[HostPort]) -> None:
+    def _accept(self, offer: Offer, way: _Way) -> None:
         session = self._sessions.open(
             offer.sender, offer.session_id, offer.secret, is_initiator=False
         )
+        session.strategy = way.strategy
         self._on_offered(session)
         # Checks first: the sooner they open this side's NATs, the better.
-        session.peer_is_at(observed, offer.candidates, self._judge(observed))
-        self._answer(offer)
+        session.peer_is_at(way.observed, offer.candidates, way.judge())
+        self._answer(offer, way)
 
-    def _answer(self, offer: Offer, refusal: Refusal | None = None, last_sequence: int = 0) -> None:
+    def _answer(
+        self, offer: Offer, way: _Way, refusal: Refusal | None = None, last_sequence: int = 0
+    ) -> None:
         answer = Answer(
             sender=self._identity.peer_id,
             recipient=offer.sender,
@@ -261,11 +363,9 @@ class Rendezvous:
             candidates=() if refusal else tuple(self._candidates.current()),
             last_sequence=last_sequence,
         )
-        taken = self._introducer.answer(
-            offer.sender, answer.seal(self._identity), accepting=refusal is None
-        )
-        # An answer lost is asked for again, by the repeated offer.
-        taken.addErrback(_trap_own_errors)
+        way.answer(offer.sender, answer.seal(self._identity), refusal is None)
+
+    # What may be tried.
 
     def _judge(self, peer_observed: Collection[HostPort]) -> CandidateFilter:
         return CandidateFilter(

@@ -11,9 +11,11 @@ from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
 from twisted_p2p.identity.sequence import RisingSequence
+from twisted_p2p.rendezvous.direct import DirectSignalling
 from twisted_p2p.rendezvous.gathering import LocalCandidates
 from twisted_p2p.rendezvous.introduction import Rendezvous
 from twisted_p2p.rendezvous.offer import Refusal
+from twisted_p2p.rendezvous.remembered import RememberedAddresses
 from twisted_p2p.rendezvous.session import PeerSession
 from twisted_p2p.rendezvous.session_table import SessionTable
 from twisted_p2p.tracker.client import Trackers
@@ -57,6 +59,7 @@ class MeetingPlace:
         """
         self._sockets = sockets
         self._candidates = LocalCandidates(interfaces)
+        self._remembered = RememberedAddresses()
         sequence = RisingSequence(wall_clock)
         self.trackers = Trackers(
             reactor,
@@ -74,18 +77,31 @@ class MeetingPlace:
             local_address=sockets.local_address,
             random_bytes=random_bytes,
         )
+        self.direct = DirectSignalling(
+            reactor,
+            identity.peer_id,
+            send=sockets.send,
+            sockets=lambda: sockets.addresses,
+            is_welcome=self._is_welcome,
+            random_bytes=random_bytes,
+        )
         self.rendezvous = Rendezvous(
             reactor,
             identity,
             introducer=self.trackers,
+            direct=self.direct,
             sessions=self.sessions,
             candidates=self._candidates,
+            remembered=self._remembered,
+            local_address=sockets.local_address,
             next_sequence=sequence.next,
             random_bytes=random_bytes,
             refusal_for=refusal_for,
             on_offered=on_offered,
         )
         self.trackers.handed_over = self.rendezvous.handed_over
+        self.direct.happened = self.rendezvous.happened
+        self.sessions.reached = self._reached
         self.trackers.observed = self._observed
         self.registered: Callable[[HostPort], object] = lambda _: None
         """Called with the address at which a tracker sees this node, each time it registered."""
@@ -100,18 +116,32 @@ class MeetingPlace:
         return self.trackers.stop()
 
     def close(self) -> None:
-        """Close all sessions."""
+        """Close all sessions, and take no more offers."""
         self.sessions.close()
+        self.direct.stop()
 
     def abandon(self) -> None:
         """Stop everything at once, since the sockets are closed: nobody is told."""
         self.trackers.abandon()
-        self.sessions.close()
+        self.close()
 
     def stun_received(self, data: bytes, path: DatagramPath) -> None:
         """Take a STUN message, of a tracker or of a peer."""
-        if not self.trackers.datagram_received(data, path):
+        if not self.signalling_received(data, path):
             self.sessions.stun_received(data, path)
+
+    def signalling_received(self, data: bytes, path: DatagramPath) -> bool:
+        """Take a message of a tracker, or an offer or answer, and return whether it is one."""
+        return self.trackers.datagram_received(data, path) or self.direct.datagram_received(
+            data, path
+        )
+
+    def _is_welcome(self, source: HostPort, peer_key: bytes) -> bool:
+        """Return whether an offer may come from there: on a link here, or of a peer met before."""
+        return self._candidates.is_on_link(source.host) or bool(self._remembered.of(peer_key))
+
+    def _reached(self, peer_id: PeerID, address: HostPort) -> None:
+        self._remembered.remember(peer_id.public_key, address)
 
     def _observed(self, tracker: str, socket: Hashable, mapped_address: HostPort) -> None:
         self._candidates.observed(tracker, socket, mapped_address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.errors import P2PError, TrackerBusy, TrackerUnreachable
 from twisted_p2p.identity.peer_id import PeerID
+from twisted_p2p.rendezvous.direct import DirectSignalling
 from twisted_p2p.rendezvous.session import PeerSession
 from twisted_p2p.tracker.messages import Introduced
 
@@ -24,9 +25,16 @@ CROSSING_TIME = 5.0
 """Seconds for which an offer of the peer may have crossed ours: as long as repeats of one that
 was given up may arrive, and a little more.  A later one is from a peer that began anew."""
 
+MOST_ADDRESSES = 8
+"""How many addresses one offer is sent to, a tracker's hand-over not counted."""
+
 
 class Offering:
-    """What a node offers to one peer, and the session that it is for."""
+    """What a node offers to one peer, and the session that it is for.
+
+    It goes by all ways at once: by the trackers, and straight to each address at which the peer
+    may be.  It has failed when all of them have, and the error is then the trackers'.
+    """
 
     def __init__(
         self,
@@ -36,6 +44,7 @@ class Offering:
         *,
         introduce: Callable[[PeerID, bytes], Deferred[Introduced]],
         found: Callable[[PeerSession, Collection[HostPort]], object],
+        direct: DirectSignalling,
     ) -> None:
         """Prepare; ``introduce`` hands a box over, ``found`` is told where the peer was seen."""
         self.session = session
@@ -47,6 +56,11 @@ class Offering:
         self._reactor = reactor
         self._introduce = introduce
         self._found = found
+        self._direct = direct
+        self._box = b""
+        self._addresses: list[HostPort] = []
+        self._hopes: set[Hashable] = set()
+        self._error: P2PError | None = None
         self._was_introduced = False
         self._next: IDelayedCall | None = None
 
@@ -59,13 +73,35 @@ class Offering:
     def start(self, box: bytes) -> None:
         """Hand a boxed offer over, instead of the one before, from the reactor's next turn on."""
         self.stop()
+        self._box = box
         self._schedule(box, (0.0, *OFFER_REPEATS))
+        for address in self._addresses:
+            self._direct.offer(self.session.peer_id, box, address)
+
+    def send_to(self, address: HostPort) -> None:
+        """Send the offer to an address too, where the peer may be."""
+        if address in self._addresses or len(self._addresses) >= MOST_ADDRESSES:
+            return
+        if self._direct.offer(self.session.peer_id, self._box, address):
+            self._addresses.append(address)
+            self.hope(address)
 
     def stop(self) -> None:
         """Hand nothing over any more."""
+        self._direct.withdraw(self.session.peer_id)
         if self._next is not None:
             self._next.cancel()
             self._next = None
+
+    def hope(self, what: Hashable) -> None:
+        """Do not give up, whatever the trackers say, before `lose_hope` was told the same."""
+        self._hopes.add(what)
+
+    def lose_hope(self, what: Hashable) -> None:
+        """Give up if that was the last hope, and the trackers have failed."""
+        self._hopes.discard(what)
+        if self._error is not None:
+            self._failed(self._error)
 
     def _schedule(self, box: bytes, delays: tuple[float, ...]) -> None:
         if delays:
@@ -89,5 +125,9 @@ class Offering:
     def _failed(self, error: P2PError) -> None:
         """Give up, unless the offer was handed over before and only its repeat was not."""
         is_trackers = isinstance(error, TrackerBusy | TrackerUnreachable)
-        if not (self.session.was_answered or (is_trackers and self._was_introduced)):
+        if self.session.was_answered or (is_trackers and self._was_introduced):
+            return
+        if self._hopes:
+            self._error = error
+        else:
             self.session.fail(error)

@@ -67,7 +67,8 @@ class PeerSession:
         self.session_id = session_id
         self.is_initiator = is_initiator
         self.strategy = "introduction"
-        """How the two came together, for the user."""
+        """How the two came together, for the user: ``introduction`` by a tracker, ``lan`` where the
+        one has heard the other on their link, or ``remembered`` from an earlier connection."""
         self.remote_hosts: set[HostPort] = set()
         """The addresses that the peer says are its interfaces' own."""
         self._theirs = Side(frozenset(), frozenset())
@@ -77,6 +78,8 @@ class PeerSession:
         self.owner: SessionOwner | None = None
         self.on_revived: Callable[[], object] = lambda: None
         """Called when the path carries again, after it did not."""
+        self.on_selected: Callable[[HostPort], object] = lambda _: None
+        """Called with the peer's address each time that a path is agreed on."""
         self.error: P2PError | None = None
         """Why there is no path, or no longer, once the session has failed."""
         self._send = send
@@ -191,7 +194,7 @@ class PeerSession:
             self.close()
 
     def _kind(self, path: DatagramPath, local: HostPort) -> PathKind:
-        if address_scope(path.remote.host) in (AddressScope.PRIVATE, AddressScope.LOOPBACK):
+        if address_scope(path.remote.host) is not AddressScope.PUBLIC:
             return "lan"
         is_untranslated = self.agent.mapped_addresses.get(path) == local
         return "direct" if is_untranslated and path.remote in self.remote_hosts else "punched"
@@ -222,7 +225,8 @@ class PeerSession:
                     self.owner.path_authenticated(self, path)
                     if before is None:
                         self.owner.path_changed(self)
-            case PathSelected():
+            case PathSelected(path):
+                self.on_selected(path.remote)
                 if self.owner is not None:
                     self.owner.path_changed(self)
             case PathRevived():

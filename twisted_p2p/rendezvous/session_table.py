@@ -36,6 +36,8 @@ class SessionTable:
     ) -> None:
         self.dropped: Counter[str] = Counter()
         """STUN messages that were for no session, by reason."""
+        self.reached: Callable[[PeerID, HostPort], object] = lambda *_: None
+        """Takes a peer and its address each time that a path is agreed on."""
         self._reactor = reactor
         self._candidates = candidates
         self._send = send
@@ -85,6 +87,7 @@ class SessionTable:
             local_address=self._local_address,
             ours=self._candidates.side,
         )
+        session.on_selected = lambda address: self.reached(peer_id, address)
         self._remember(self._by_session_id, session_id, session)
         self._remember(self._by_tag, tag, session)
         self._remember(self._by_username, username, session)
