@@ -89,7 +89,10 @@ class IPeerLink(IPeerConnection):
     """A connection, and how it came about."""
 
     elapsed = Attribute("Seconds from the dial or the offer until the peer was authenticated.")
-    strategy = Attribute("How the two came together: ``introduction``.")
+    strategy = Attribute(
+        "How the two came together: ``introduction`` by a tracker, ``lan`` on a link of both, or"
+        " ``remembered`` from an earlier connection."
+    )
 
 
 class IPeerFactory(Interface):

@@ -14,15 +14,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .addresses import DatagramPath, HostPort, Path, PeerAddress, PeerPath
+from .addresses import DatagramPath, HostPort, NetworkInterface, Path, PeerAddress, PeerPath
 from .datagram.local_addresses import LocalAddresses
+from .datagram.network_interfaces import network_interfaces
 from .datagram.path_protocol import PathDatagramProtocol
 from .errors import P2PError, PathLost, PeerRefused
 from .identity.keys import IdentityKey
 from .identity.peer_id import PeerID
 from .identity.record import check_topics, sign_own_record
 from .interfaces import IPathObserver, IPeerFactory
-from .rendezvous.gathering import interface_addresses
 from .rendezvous.meeting_place import MeetingPlace
 from .rendezvous.offer import Refusal
 from .rendezvous.session import PeerSession
@@ -100,7 +100,7 @@ class HolePunchProtocol(PathDatagramProtocol):
         *,
         allow: Collection[str] | None = None,
         topics: Iterable[str] = (),
-        interfaces: Callable[[], Iterable[str]] = interface_addresses,
+        interfaces: Callable[[], Iterable[NetworkInterface]] = network_interfaces,
         random_bytes: Callable[[int], bytes] = os.urandom,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -112,7 +112,7 @@ class HolePunchProtocol(PathDatagramProtocol):
         :param allow: the peers that may punch and may learn this node's addresses, or None for
             all; see also `may_punch`.
         :param topics: what this peer is listed under, eight topics of 1 to 32 bytes at most.
-        :param interfaces: returns the IP addresses of this host, as text.
+        :param interfaces: returns the interfaces of this host to its networks.
         :param random_bytes: returns so many unforeseeable bytes.
         :param wall_clock: returns seconds; a wrong clock is no harm.
         :raises InvalidPeerID: when ``allow`` has something else.
@@ -128,7 +128,7 @@ class HolePunchProtocol(PathDatagramProtocol):
         self._place = MeetingPlace(
             reactor,
             identity,
-            _OnePort(self, LocalAddresses(reactor).of),
+            _OnePort(self, LocalAddresses(reactor)),
             describe=self._describe,
             refusal_for=self._refusal_for,
             on_offered=self._begin,
@@ -339,7 +339,13 @@ class _OnePort:
     """The port of a protocol, as the only one of its meeting place."""
 
     _protocol: PathDatagramProtocol
-    local_address: Callable[[DatagramPath], HostPort]
+    _local_addresses: LocalAddresses
+
+    def local_address(self, path: DatagramPath) -> HostPort:
+        return self._local_addresses.of(path)
+
+    def network_changed(self) -> None:
+        self._local_addresses.forget()
 
     @property
     def addresses(self) -> Sequence[HostPort]:

@@ -154,6 +154,20 @@ class OrderTests(SynchronousTestCase):
         self.assertIsNone(waiting.next_probe)
 
 
+class ForgettingTests(SynchronousTestCase):
+    def test_addresses_that_were_never_heard_make_room_for_others(self) -> None:
+        checklist = make_checklist(local())
+        for number in range(8):
+            checklist.add_remote(remote(number))
+        heard = list(checklist.pairs.values())[3]
+        heard.is_authenticated = True
+        checklist.forget_unheard()
+        self.assertEqual(list(checklist.pairs.values()), [heard])
+        self.assertEqual(checklist.add_remote(remote(3)), "known_candidate")
+        self.assertEqual({checklist.add_remote(remote(number)) for number in range(10, 17)}, {None})
+        self.assertEqual(checklist.add_remote(remote(17)), "too_many_candidates")
+
+
 class LearningTests(SynchronousTestCase):
     def learn(self, checklist: Checklist, port: int, *keep: DatagramPath) -> CandidatePair | str:
         path = DatagramPath(SOCKET, HostPort("11.0.2.1", port))

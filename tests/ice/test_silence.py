@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.ice.agent_case import PATH, AgentCase
+from tests.ice.agent_case import PATH, AgentCase, remote_candidate
+from twisted_p2p.addresses import HostPort
 from twisted_p2p.ice.consent import Consent
 from twisted_p2p.ice.events import PathRevived, PathSelected
 
@@ -52,6 +53,22 @@ class ConsentTests(SynchronousTestCase):
 
 
 class AgentTests(AgentCase):
+    def test_after_a_move_all_is_checked_again_and_new_addresses_too(self) -> None:
+        self.assertEqual(self.start().confirmed_at, 0.0)
+        self.select()
+        self.agent.add_remote_candidate(remote_candidate(HostPort("11.0.2.9", 4000), 1), self.now)
+        self.assertEqual(self.pass_time(1.0), [], "what is selected is better")
+        began = self.now
+        self.agent.search_again(self.now)
+        new = HostPort("11.0.2.8", 4000)
+        self.agent.add_remote_candidate(remote_candidate(new, 1), self.now)
+        checks = self.pass_time(0.1)
+        self.assertEqual({path.remote for _, _, path in checks}, {PATH.remote, new})
+        self.agent.search_again(self.now)  # what is being checked goes on
+        self.assertLess(self.agent.confirmed_at, began)
+        self.receive(self.answer(next(check for _, check, path in checks if path == PATH)))
+        self.assertGreaterEqual(self.agent.confirmed_at, began)
+
     def select(self) -> None:
         self.start()
         [(check, _)] = self.sent()

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_p2p.addresses import DatagramPath, HostPort
+from twisted_p2p.addresses import DatagramPath, HostPort, NetworkInterface
 from twisted_p2p.errors import (
     DialTimedOut,
     P2PError,
@@ -73,7 +73,7 @@ class RendezvousTestCase(SynchronousTestCase):
         self.refusal: Refusal | None = None
         self.made = 0
         self.sequence = 100
-        candidates = LocalCandidates(lambda: ["11.1.0.2"])
+        candidates = LocalCandidates(lambda: [NetworkInterface("eth0", 2, ("11.1.0.2/24",))])
         candidates.refresh([SOCKET])
         self.sessions = SessionTable(
             self.clock,

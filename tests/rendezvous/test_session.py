@@ -8,7 +8,7 @@ from random import Random
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_p2p.addresses import DatagramPath, HostPort
+from twisted_p2p.addresses import DatagramPath, HostPort, NetworkInterface
 from twisted_p2p.errors import ConnectionVanished, DialTimedOut, NoPath
 from twisted_p2p.ice.candidate import Candidate
 from twisted_p2p.ice.filter import CandidateFilter
@@ -33,7 +33,8 @@ class Node:
         self.is_reachable = True
         self.sent: list[HostPort] = []
         self.happened: list[object] = []
-        candidates = LocalCandidates(lambda: [address.host])
+        interface = NetworkInterface("eth0", 2, (f"{address.host}/24",))
+        candidates = LocalCandidates(lambda: [interface])
         candidates.refresh([address])
         candidates.observed("11.9.0.2", address, self.seen_at)
         self.candidates = candidates

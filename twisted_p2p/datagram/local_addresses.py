@@ -37,6 +37,10 @@ class LocalAddresses:
             self._hosts[path.remote.host] = host
         return HostPort(host, path.local.port)
 
+    def forget(self) -> None:
+        """Find out anew: the host has other addresses."""
+        self._hosts.clear()
+
 
 def local_address_towards(reactor: IReactorUDP, remote: HostPort) -> HostPort:
     """Return the local address from which this host would send to ``remote``; nothing is sent.

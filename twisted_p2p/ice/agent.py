@@ -102,6 +102,7 @@ class ICEAgent:
         )
         self._selected: CandidatePair | None = None
         self._fail_at: float | None = None
+        self._searching_until = 0.0
         self._is_peer_here = False
         self._closed = False
         self._events: deque[ICEEvent] = deque()
@@ -128,6 +129,17 @@ class ICEAgent:
         elif self._selected is None:
             self._be_patient(now)
 
+    def search_again(self, now: float) -> None:
+        """Check all pairs again, and new ones whatever their priority, since the path may be gone.
+
+        Where this or the other host is in another network, only a check tells what works now.
+        """
+        self._searching_until = now + self._settings.patience / 2
+        self._checklist.forget_unheard()
+        for pair in self._checklist.pairs.values():
+            if pair.next_probe is None:
+                pair.start(now)
+
     def data_heard(self, now: float) -> bool:
         """Take note of data along a path: when no more comes, it may be the path that is dead.
 
@@ -146,6 +158,11 @@ class ICEAgent:
     def selected_path(self) -> DatagramPath | None:
         """The path that both sides agreed on, or None."""
         return self._selected.path if self._selected else None
+
+    @property
+    def confirmed_at(self) -> float:
+        """When the newest check of the selected path was sent that was answered; 0 for none."""
+        return self._selected.confirmed_at if self._selected else 0.0
 
     @property
     def authenticated_paths(self) -> frozenset[DatagramPath]:
@@ -234,7 +251,9 @@ class ICEAgent:
 
     def _next_pair(self, now: float) -> CandidatePair | None:
         """Return the pair to probe now, first rounds first, then who waits longest."""
-        floor = self._selected.priority(self.controlling) if self._selected else -1
+        floor = -1
+        if self._selected is not None and now >= self._searching_until:
+            floor = self._selected.priority(self.controlling)
         self._checklist.thaw(now, floor, self.controlling)
         due = (
             pair

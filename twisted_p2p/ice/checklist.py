@@ -148,6 +148,13 @@ class Checklist:
         pair = self.pairs[path] = CandidatePair(path, local, remote)
         return pair
 
+    def forget_unheard(self) -> None:
+        """Make room for other addresses of the peer: forget those from which it was never heard."""
+        heard = {pair.path.remote for pair in self.pairs.values() if pair.is_authenticated}
+        for path in [path for path in self.pairs if path.remote not in heard]:
+            del self.pairs[path]
+        self._remote = {address: one for address, one in self._remote.items() if address in heard}
+
     def thaw(self, now: float, floor: int, controlling: bool) -> None:
         """Start the best frozen pair of each foundation, if no pair waits for its first probe.
 

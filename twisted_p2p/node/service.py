@@ -19,16 +19,16 @@ from twisted.internet.interfaces import (
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ..addresses import DatagramPath, HostPort, Path
+from ..addresses import DatagramPath, HostPort, NetworkInterface, Path
 from ..connection.quic_connection import PeerConnection
 from ..connection.quic_library import warm_up
 from ..connection.quic_router import QUICRouter
+from ..datagram.network_interfaces import network_interfaces
 from ..errors import PeerRefused
 from ..identity.keys import IdentityKey
 from ..identity.peer_id import PeerID
 from ..identity.record import check_topics, sign_own_record
 from ..interfaces import IPeerLink, IPeerNode
-from ..rendezvous.gathering import interface_addresses
 from ..rendezvous.meeting_place import MeetingPlace
 from ..rendezvous.offer import Refusal
 from ..rendezvous.session import PeerSession
@@ -68,7 +68,7 @@ class P2PNode(Service):
         trackers: Iterable[tuple[str, int]] = (),
         port: int = 0,
         topics: Iterable[str] = (),
-        interfaces: Callable[[], Iterable[str]] = interface_addresses,
+        interfaces: Callable[[], Iterable[NetworkInterface]] = network_interfaces,
         random_bytes: Callable[[int], bytes] = os.urandom,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -79,7 +79,7 @@ class P2PNode(Service):
         :param trackers: pairs ``(host, port)``; see also `add_tracker`.
         :param port: the UDP port, 0 for any that is free.
         :param topics: what this node is listed under while it listens; see `peers`.
-        :param interfaces: returns the IP addresses of this host, as text.
+        :param interfaces: returns the interfaces of this host to its networks.
         :param random_bytes: returns so many unforeseeable bytes.
         :param wall_clock: returns seconds; a wrong clock is no harm.
         :raises ValueError: for more than eight topics, or one that has not 1 to 32 bytes.

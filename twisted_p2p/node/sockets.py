@@ -22,8 +22,11 @@ class NodeSockets:
         self._reactor = reactor
         self._port = port
         self._sockets: dict[Hashable, SharedSocket] = {}
-        self.local_address = LocalAddresses(reactor).of
+        local_addresses = LocalAddresses(reactor)
+        self.local_address = local_addresses.of
         """Returns the address from which packets of a path leave."""
+        self.network_changed = local_addresses.forget
+        """To be called when they may leave from others."""
 
     @property
     def addresses(self) -> list[HostPort]:

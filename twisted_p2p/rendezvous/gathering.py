@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
-import ifaddr
-
-from twisted_p2p.addresses import HostPort
+from twisted_p2p.addresses import HostPort, NetworkInterface
+from twisted_p2p.datagram.network_interfaces import network_interfaces
 from twisted_p2p.ice.candidate import Candidate
 from twisted_p2p.ice.filter import canonical_address
 from twisted_p2p.rendezvous.no_path import Side
-
-_USUAL_PREFIX = {4: 24, 6: 64}
-
-
-def interface_addresses() -> list[str]:
-    """Return the IP addresses of this host's interfaces, in the system's order.
-
-    Each ends with the length of its network's prefix: ``192.168.1.2/24``.
-    """
-    return [
-        f"{ip.ip if isinstance(ip.ip, str) else ip.ip[0]}/{ip.network_prefix}"
-        for adapter in ifaddr.get_adapters()
-        for ip in adapter.ips
-    ]
 
 
 class LocalCandidates:
@@ -33,7 +18,9 @@ class LocalCandidates:
     `refresh` reads the interfaces; what a tracker observes is told by `observed`.
     """
 
-    def __init__(self, interfaces: Callable[[], Iterable[str]] = interface_addresses) -> None:
+    def __init__(
+        self, interfaces: Callable[[], Iterable[NetworkInterface]] = network_interfaces
+    ) -> None:
         self._interfaces = interfaces
         self._links: list[IPv4Interface | IPv6Interface] = []
         self._hosts: list[str] = []
@@ -47,7 +34,11 @@ class LocalCandidates:
         """
         before = self._links
         self._sockets = sockets
-        self._links = [_interface(text) for text in self._interfaces()]
+        self._links = [
+            ip_interface(address)
+            for interface in self._interfaces()
+            for address in interface.addresses
+        ]
         self._hosts = [str(link.ip) for link in self._links if _is_reachable(link)]
         if self._links != before:
             self._mapped.clear()
@@ -110,14 +101,6 @@ class LocalCandidates:
         if self._mapped and all(map(self.is_host_address, self._mapped.values())):
             return True
         return True if any(len(by_tracker) > 1 for by_tracker in seen.values()) else None
-
-
-def _interface(text: str) -> IPv4Interface | IPv6Interface:
-    """Return an address and its network, which is of the usual size where the text has none."""
-    address, has_prefix, _ = text.partition("/")
-    if has_prefix:
-        return ip_interface(text)
-    return ip_interface(f"{address}/{_USUAL_PREFIX[ip_address(address).version]}")
 
 
 def _is_reachable(link: IPv4Interface | IPv6Interface) -> bool:

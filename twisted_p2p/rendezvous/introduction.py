@@ -37,6 +37,7 @@ from twisted_p2p.rendezvous.offer import (
 )
 from twisted_p2p.rendezvous.offering import Offering
 from twisted_p2p.rendezvous.remembered import RememberedAddresses
+from twisted_p2p.rendezvous.reunion import Reunions
 from twisted_p2p.rendezvous.session import PeerSession
 from twisted_p2p.rendezvous.session_table import SessionTable
 from twisted_p2p.tracker.messages import (
@@ -126,6 +127,9 @@ class Rendezvous:
         self._unboxings = 0
         self._unboxing_second = 0
         self._offerings: dict[PeerID, Offering] = {}
+        self._reunions = Reunions(
+            reactor, introduce=introducer.introduce, direct=direct, found=self._found
+        )
 
     # Offering.
 
@@ -154,6 +158,10 @@ class Rendezvous:
                 offering.send_to(address)
         return session
 
+    def is_dialling(self, peer_key: bytes) -> bool:
+        """Return whether an offer of this node to a peer, named by its public key, is under way."""
+        return any(peer_id.public_key == peer_key for peer_id in self._offerings)
+
     def _may_be_there_still(self, address: HostPort) -> bool:
         """Return whether a remembered address means the same host from where this node is now."""
         return address_scope(address.host) is AddressScope.PUBLIC or self._candidates.is_on_link(
@@ -163,15 +171,18 @@ class Rendezvous:
     def _offer(self, offering: Offering, sequence: int) -> None:
         """Offer, or offer again with a higher sequence."""
         offering.sequence = sequence
-        offer = Offer(
+        offer = self._make_offer(offering.session, sequence, offering.secret)
+        offering.start(offer.seal(self._identity))
+
+    def _make_offer(self, session: PeerSession, sequence: int, secret: bytes) -> Offer:
+        return Offer(
             sender=self._identity.peer_id,
-            recipient=offering.session.peer_id,
-            session_id=offering.session.session_id,
+            recipient=session.peer_id,
+            session_id=session.session_id,
             sequence=sequence,
-            secret=offering.secret,
+            secret=secret,
             candidates=tuple(self._candidates.current()),
         )
-        offering.start(offer.seal(self._identity))
 
     def _found(self, session: PeerSession, observed: Collection[HostPort]) -> None:
         """Try where a tracker sees the peer."""
@@ -181,6 +192,17 @@ class Rendezvous:
         offering.stop()
         if self._offerings.get(offering.session.peer_id) is offering:
             del self._offerings[offering.session.peer_id]
+
+    def meet_again(self, since: float) -> None:
+        """Have the peers that were not heard since then told where this node is now."""
+        for session in self._sessions.live():
+            if not session.is_confirmed_since(since):
+                self._reunions.begin(session, self._offer_again(session))
+
+    def _offer_again(self, session: PeerSession) -> bytes:
+        # The peer has the session's secret; to one that has forgotten it, this one is of no use.
+        secret = self._random_bytes(SECRET_SIZE)
+        return self._make_offer(session, self._next_sequence(), secret).seal(self._identity)
 
     # What is handed over.
 
@@ -256,13 +278,15 @@ class Rendezvous:
 
     def _answer_received(self, sender: PeerID, box: bytes, way: _Way) -> str | None:
         offering = self._offerings.get(sender)
-        if offering is None:
+        if offering is None and sender not in self._reunions:
             return "unexpected_answer"
         answer = open_answer(self._identity, sender, box)
-        session = offering.session
-        if answer.session_id != session.session_id:
+        session = self._sessions.find(answer.session_id, sender)
+        if session is None:
             return "unexpected_answer"
-        if answer.refusal is Refusal.STALE_SEQUENCE:
+        if offering is None or offering.session is not session:
+            session.peer_is_at(way.observed, answer.candidates, way.judge())
+        elif answer.refusal is Refusal.STALE_SEQUENCE:
             self._overtake(offering, answer.last_sequence)
         elif answer.refusal is not None:
             session.fail(PeerRefused())
@@ -289,7 +313,10 @@ class Rendezvous:
         offer = open_offer(self._identity, sender, box)
         session = self._sessions.find(offer.session_id, sender)
         if session is not None:
-            # It came by another way too, or the answer may have been lost.
+            # It came by another way too, the answer may have been lost, or the peer has moved.
+            if offer.sequence > session.sequence:
+                session.sequence = offer.sequence
+                session.search_again()
             session.peer_is_at(way.observed, offer.candidates, way.judge())
             self._answer(offer, way)
             return None
@@ -347,6 +374,7 @@ class Rendezvous:
             offer.sender, offer.session_id, offer.secret, is_initiator=False
         )
         session.strategy = way.strategy
+        session.sequence = offer.sequence
         self._on_offered(session)
         # Checks first: the sooner they open this side's NATs, the better.
         session.peer_is_at(way.observed, offer.candidates, way.judge())

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from twisted_p2p.addresses import DatagramPath, HostPort
+from twisted_p2p.addresses import DatagramPath, HostPort, NetworkInterface
+from twisted_p2p.datagram.clocks import monotonic_clock
+from twisted_p2p.datagram.network_watch import NetworkWatch
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
 from twisted_p2p.identity.sequence import RisingSequence
@@ -35,6 +37,9 @@ class Sockets(Protocol):
     def local_address(self, path: DatagramPath) -> HostPort:
         """Return the address from which packets of a path leave."""
 
+    def network_changed(self) -> None:
+        """Take note that they may leave from other addresses than before."""
+
 
 class MeetingPlace:
     """Everything between a peer ID and an authenticated path to that peer."""
@@ -48,7 +53,7 @@ class MeetingPlace:
         describe: Describe,
         refusal_for: Callable[[PeerID], Refusal | None],
         on_offered: Callable[[PeerSession], object],
-        interfaces: Callable[[], Iterable[str]],
+        interfaces: Callable[[], Iterable[NetworkInterface]],
         random_bytes: Callable[[int], bytes],
         wall_clock: Callable[[], float],
     ) -> None:
@@ -58,6 +63,9 @@ class MeetingPlace:
         `Rendezvous`, ``interfaces`` that of `LocalCandidates`.
         """
         self._sockets = sockets
+        self._now = monotonic_clock(reactor)
+        self._watch = NetworkWatch(reactor, interfaces, self._network_changed)
+        self._moved_at: float | None = None
         self._candidates = LocalCandidates(interfaces)
         self._remembered = RememberedAddresses()
         sequence = RisingSequence(wall_clock)
@@ -105,18 +113,23 @@ class MeetingPlace:
         self.trackers.observed = self._observed
         self.registered: Callable[[HostPort], object] = lambda _: None
         """Called with the address at which a tracker sees this node, each time it registered."""
+        self.network_changed: Callable[[], object] = lambda: None
+        """Called when this host's interfaces or addresses are others, or it was asleep."""
 
     def start(self) -> None:
         """Gather candidates and begin to register; the sockets must be open."""
         self._candidates.refresh(self._sockets.addresses)
+        self._watch.start()
         self.trackers.start()
 
     def leave(self) -> Deferred[None]:
         """Unregister; the Deferred fires within two seconds, tracker or not."""
+        self._watch.stop()
         return self.trackers.stop()
 
     def close(self) -> None:
         """Close all sessions, and take no more offers."""
+        self._watch.stop()
         self.sessions.close()
         self.direct.stop()
 
@@ -137,8 +150,15 @@ class MeetingPlace:
         )
 
     def _is_welcome(self, source: HostPort, peer_key: bytes) -> bool:
-        """Return whether an offer may come from there: on a link here, or of a peer met before."""
-        return self._candidates.is_on_link(source.host) or bool(self._remembered.of(peer_key))
+        """Return whether an offer may come from there: from a link of this host, or a known peer.
+
+        Known is who was met before, and whom this node is dialling itself.
+        """
+        return (
+            self._candidates.is_on_link(source.host)
+            or bool(self._remembered.of(peer_key))
+            or self.rendezvous.is_dialling(peer_key)
+        )
 
     def _reached(self, peer_id: PeerID, address: HostPort) -> None:
         self._remembered.remember(peer_id.public_key, address)
@@ -146,4 +166,19 @@ class MeetingPlace:
     def _observed(self, tracker: str, socket: Hashable, mapped_address: HostPort) -> None:
         self._candidates.observed(tracker, socket, mapped_address)
         self.sessions.candidates_changed()
+        if self._moved_at is not None:
+            # Only now trackers can introduce this node again, from where it is.
+            self.rendezvous.meet_again(self._moved_at)
+            self._moved_at = None
         self.registered(mapped_address)
+
+    def _network_changed(self) -> None:
+        """Find out anew where this node is, and let trackers and peers know."""
+        self._moved_at = self._now()
+        self._sockets.network_changed()
+        self._candidates.refresh(self._sockets.addresses)
+        self.sessions.candidates_changed()
+        for session in self.sessions.live():
+            session.search_again()
+        self.trackers.network_changed()
+        self.network_changed()

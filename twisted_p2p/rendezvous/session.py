@@ -69,6 +69,8 @@ class PeerSession:
         self.strategy = "introduction"
         """How the two came together, for the user: ``introduction`` by a tracker, ``lan`` where the
         one has heard the other on their link, or ``remembered`` from an earlier connection."""
+        self.sequence = 0
+        """The highest of the peer's offers for this session."""
         self.remote_hosts: set[HostPort] = set()
         """The addresses that the peer says are its interfaces' own."""
         self._theirs = Side(frozenset(), frozenset())
@@ -130,6 +132,16 @@ class PeerSession:
         if self.owner is not None and self.path != before:
             # What was taken for a hole turns out to be an address of the peer's own.
             self.owner.path_changed(self)
+
+    def search_again(self) -> None:
+        """Check all paths again, since this host or the peer's may be in another network."""
+        if not self.is_closed:
+            self.agent.search_again(self.now)
+            self.pump()
+
+    def is_confirmed_since(self, moment: float) -> bool:
+        """Return whether the peer has answered along the path that is in use, after a moment."""
+        return self.agent.confirmed_at >= moment
 
     def we_are_at(self, candidates: Iterable[Candidate]) -> None:
         """Use these candidates of this node too."""

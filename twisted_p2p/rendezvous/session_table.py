@@ -103,6 +103,10 @@ class SessionTable:
         for session in list(self._by_session_id.values()):
             session.we_are_at(self._candidates.current())
 
+    def live(self) -> list[PeerSession]:
+        """Return the sessions that have a path, or had one."""
+        return [one for one in self._by_session_id.values() if one.datagram_path is not None]
+
     def stun_received(self, data: bytes, path: DatagramPath) -> None:
         """Give a STUN message to the session that it is for; others are counted and dropped."""
         try:

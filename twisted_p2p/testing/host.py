@@ -153,14 +153,17 @@ class SimulatedHost:
                 before.network.leave(before, group)
                 network.join(self.attachment, group)
         self._take_addresses(addresses)
+        self.reactor.tell_network_changed(link_came_up=True)
 
     def disconnect(self) -> None:
-        """Pull the cable; nothing on the host notices, but no packet comes or goes."""
+        """Pull the cable: no packet comes or goes, and programs that watch the network notice."""
         self.attachment.is_plugged = False
+        self.reactor.tell_network_changed(link_came_up=False)
 
     def reconnect(self) -> None:
         """Put the cable in again."""
         self.attachment.is_plugged = True
+        self.reactor.tell_network_changed(link_came_up=True)
 
     @property
     def is_connected(self) -> bool:

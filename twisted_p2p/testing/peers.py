@@ -28,7 +28,7 @@ def simulated_node(
         trackers=trackers,
         port=port,
         topics=topics,
-        interfaces=lambda: host.addresses,
+        interfaces=host.network_interfaces,
         random_bytes=host.random.randbytes,
         wall_clock=host.reactor.seconds,
     )

@@ -13,6 +13,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from zope.interface import implementer
 
+from twisted_p2p.datagram.network_watch import INetworkChanges
 from twisted_p2p.testing.ip import UNSPECIFIED_IPV4
 from twisted_p2p.testing.names import NameTable, SimulatedResolver
 from twisted_p2p.testing.reactor_time import SimulatedTimeReactor
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _WHO_DRIVES_TIME = "time passes in run_for() and run_until() of the simulated internet"
 
 
-@implementer(IReactorCore, IReactorFromThreads)
+@implementer(IReactorCore, IReactorFromThreads, INetworkChanges)
 class SimulatedCoreReactor(PluggableResolverMixin, SimulatedTimeReactor):
     """`IReactorCore` on one host; names are those that its internet was given."""
 
@@ -33,6 +34,7 @@ class SimulatedCoreReactor(PluggableResolverMixin, SimulatedTimeReactor):
         self.running = False
         """Whether the reactor has started up and has not shut down."""
         self._is_stopping = False
+        self._network_watchers: list[Callable[[bool], object]] = []
         self._events: defaultdict[str, _ThreePhaseEvent] = defaultdict(_ThreePhaseEvent)
         self.installNameResolver(SimulatedResolver(host, names))
         self.addSystemEventTrigger("during", "startup", self._begin)
@@ -111,6 +113,16 @@ class SimulatedCoreReactor(PluggableResolverMixin, SimulatedTimeReactor):
         if not name or isIPAddress(name):
             return succeed(name or UNSPECIFIED_IPV4)
         return self.resolver.getHostByName(name, timeout)
+
+    def watch_network(self, changed: Callable[[bool], object]) -> Callable[[], object]:
+        """Call a function whenever the host's network changes; see `INetworkChanges`."""
+        self._network_watchers.append(changed)
+        return lambda: self._network_watchers.remove(changed)
+
+    def tell_network_changed(self, *, link_came_up: bool) -> None:
+        """Let those who watch the network know, in the next turn."""
+        for changed in list(self._network_watchers):
+            self.call_soon(changed, link_came_up)
 
     def call_soon(
         self, function: Callable[..., object], *arguments: object, delay: float = 0.0

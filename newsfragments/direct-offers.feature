@@ -1,0 +1,1 @@
+Peers that were connected before find each other again without a tracker, and a node that moves to another network or wakes from sleep is registered and reached again within seconds, its streams with it.
