@@ -46,6 +46,7 @@ class FakeTracker:
     """Remembers what it was asked to hand over, and answers when it is told."""
 
     addresses: frozenset[HostPort] = frozenset()
+    is_any = True
 
     def __init__(self) -> None:
         self.offers: list[bytes] = []

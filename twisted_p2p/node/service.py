@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -24,18 +25,21 @@ from ..connection.quic_connection import PeerConnection
 from ..connection.quic_library import warm_up
 from ..connection.quic_router import QUICRouter
 from ..datagram.network_interfaces import network_interfaces
-from ..errors import PeerRefused
+from ..errors import PeerOffline, PeerRefused, TrackerUnreachable
 from ..identity.keys import IdentityKey
 from ..identity.peer_id import PeerID
 from ..identity.record import check_topics, sign_own_record
-from ..interfaces import IPeerLink, IPeerNode
+from ..interfaces import IPeerDiscovery, IPeerLink, IPeerNode
+from ..lan.discovery import LANDiscovery
 from ..rendezvous.meeting_place import MeetingPlace
 from ..rendezvous.offer import Refusal
 from ..rendezvous.session import PeerSession
+from ..tracker.first_success import first_success
 from ..tracker.present_peers import PresentPeer
 from .accepting import Listeners, check_service
 from .dialing import Links
 from .link import LinkOwner, PeerLink
+from .local_network import LocalNetwork
 from .sockets import NodeSockets
 
 
@@ -68,6 +72,8 @@ class P2PNode(Service):
         trackers: Iterable[tuple[str, int]] = (),
         port: int = 0,
         topics: Iterable[str] = (),
+        lan: bool | IPeerDiscovery = True,
+        unlinkable: bool = False,
         interfaces: Callable[[], Iterable[NetworkInterface]] = network_interfaces,
         random_bytes: Callable[[int], bytes] = os.urandom,
         wall_clock: Callable[[], float] = time.time,
@@ -75,10 +81,14 @@ class P2PNode(Service):
         """Prepare a node.
 
         :param reactor: provides `IReactorTime`, `IReactorUDP` and, for trackers that are given by
-            name, `IReactorPluggableNameResolver`.
+            name, `IReactorPluggableNameResolver`; see `LANDiscovery` for the local network.
         :param trackers: pairs ``(host, port)``; see also `add_tracker`.
         :param port: the UDP port, 0 for any that is free.
         :param topics: what this node is listed under while it listens; see `peers`.
+        :param lan: whether peers are looked for on the local network, and this node is announced
+            there while it listens; or what does that in place of a `LANDiscovery`.
+        :param unlinkable: have nothing in what is announced there show to others than those who
+            know its peer ID that it is the same node as elsewhere or earlier.
         :param interfaces: returns the interfaces of this host to its networks.
         :param random_bytes: returns so many unforeseeable bytes.
         :param wall_clock: returns seconds; a wrong clock is no harm.
@@ -110,6 +120,14 @@ class P2PNode(Service):
             self._listeners.factory_for,
             self._trackers.succeeded,
         )
+        self._unlinkable = unlinkable
+        self._make_discovery = partial(
+            LANDiscovery, reactor, interfaces=interfaces, random_bytes=random_bytes
+        )
+        self._lan: LocalNetwork | None = None
+        self._place.network_changed = self._network_changed
+        if lan:
+            self.use_lan(None if lan is True else lan)
         for tracker in trackers:
             self.add_tracker(tracker)
 
@@ -123,6 +141,8 @@ class P2PNode(Service):
         self._sockets.start(stun=self._place.stun_received, quic=self._quic_received)
         super().startService()  # type: ignore[no-untyped-call]
         self._place.start()
+        if self._lan is not None:
+            self._lan.start(self.udp_port)
         waiting, self._until_started = self._until_started or [], None
         for started in waiting:
             started.callback(None)
@@ -134,7 +154,10 @@ class P2PNode(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await gatherResults([self._links.close(), self._place.leave()])
+        leaving = [self._links.close(), self._place.leave()]
+        if self._lan is not None:
+            leaving.append(self._lan.stop())
+        await gatherResults(leaving)
         # In this turn of the reactor the connections still tell their peers.
         await deferLater(self._reactor, 0)
         self._place.close()
@@ -159,16 +182,45 @@ class P2PNode(Service):
         else:
             self._trackers.add_stream(HostPort(*tracker), endpoint)
 
-    def when_ready(self) -> Deferred[None]:
-        """Return a Deferred that fires once this node can be reached: a tracker knows it.
+    def use_lan(self, discovery: IPeerDiscovery | None = None) -> None:
+        """Look for peers on the local network too, and be announced there while listening.
 
-        It fails with `TrackerUnreachable` when every tracker has been tried in vain.
+        It is no matter if that was so before.
+        """
+        if self._lan is None:
+            self._lan = LocalNetwork(
+                discovery or self._make_discovery(),
+                self.peer_id,
+                self._listeners,
+                unlinkable=self._unlinkable,
+            )
+            self._place.rendezvous.discovery = self._lan.discovery
+            if self.running:
+                self._lan.start(self.udp_port)
+
+    @property
+    def lan(self) -> IPeerDiscovery | None:
+        """What finds peers on the local network, or None."""
+        return self._lan.discovery if self._lan else None
+
+    def when_ready(self) -> Deferred[None]:
+        """Return a Deferred that fires once this node can be reached.
+
+        That is when a tracker knows it or, on the local network, when it is announced there; a
+        node that does not listen need not be.  It fails with `TrackerUnreachable` when there is a
+        tracker or no local network to look at, and every way has been tried in vain.
         """
         return Deferred.fromCoroutine(self._be_ready())
 
     async def _be_ready(self) -> None:
         await self._be_started()
-        await self._trackers.when_registered()
+        if self._lan is None:
+            await self._trackers.when_registered()
+        elif not self._trackers.is_any:
+            await self._lan.when_ready()
+        else:
+            ways = [self._trackers.when_registered(), self._lan.ready_soon(self._reactor)]
+            await first_success(self._reactor, ways)
 
     async def _be_started(self) -> None:
         """Wait until this node is started, as services that depend on it may be so before it."""
@@ -222,8 +274,17 @@ class P2PNode(Service):
         round_trip = await link.ping()
         path = link.path
         assert path is not None, "the answer came along it"
-        presence = await self._trackers.look_up(link.peer_id)
-        return Pong(round_trip, path, presence.accepting)
+        return Pong(round_trip, path, await self._is_accepting(link))
+
+    async def _is_accepting(self, link: PeerLink) -> bool:
+        announced = None if self._lan is None else self._lan.is_accepting(link.peer_id)
+        if announced is not None:
+            return announced
+        try:
+            presence = await self._trackers.look_up(link.peer_id)
+        except (PeerOffline, TrackerUnreachable):
+            return link.is_initiator  # whose offer the peer has accepted
+        return presence.accepting
 
     def peers(self, topic: str = "") -> Deferred[list[PresentPeer]]:
         """Return a Deferred of the peers that are here and let this node know.
@@ -276,6 +337,12 @@ class P2PNode(Service):
 
     def _describe_anew(self) -> None:
         self._trackers.record_changed()
+        if self._lan is not None:
+            self._lan.describe_anew()
+
+    def _network_changed(self) -> None:
+        if self._lan is not None:
+            self._lan.discovery.interfaces_changed()
 
     def _describe(self, sequence: int, mapped_address: HostPort) -> bytes:
         """Return this node's signed record."""

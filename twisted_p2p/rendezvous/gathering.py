@@ -106,4 +106,5 @@ class LocalCandidates:
 def _is_reachable(link: IPv4Interface | IPv6Interface) -> bool:
     """Return whether another host may send to this address without a scope."""
     address = link.ip
-    return not (address.is_loopback or address.is_link_local or address.is_unspecified)
+    needs_scope = address.version == 6 and address.is_link_local
+    return not (address.is_loopback or address.is_unspecified or needs_scope)

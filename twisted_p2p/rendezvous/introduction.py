@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from twisted_p2p.addresses import DatagramPath, HostPort
@@ -17,11 +17,13 @@ from twisted_p2p.errors import (
     InvalidPeerID,
     MalformedMessage,
     P2PError,
+    PeerOffline,
     PeerRefused,
 )
 from twisted_p2p.ice.filter import AddressScope, CandidateFilter, address_scope
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
+from twisted_p2p.interfaces import IPeerDiscovery
 from twisted_p2p.rendezvous.direct import DirectSignalling
 from twisted_p2p.rendezvous.direct_exchange import AnswerCame, DirectEvent, OfferCame
 from twisted_p2p.rendezvous.gathering import LocalCandidates
@@ -48,6 +50,7 @@ from twisted_p2p.tracker.messages import (
 )
 
 _HIGHEST_SEQUENCE = 2**64 - 1
+_ON_NO_LINK = "The peer is not on the local network, and no tracker is named that may know it."
 _UNBOXINGS_PER_SECOND = 100
 
 MOST_UNPROVEN = 32
@@ -62,6 +65,10 @@ class Introducer(Protocol):
 
     def answer(self, initiator: PeerID, box: bytes, accepting: bool) -> Deferred[AnswerTaken]:
         """Have an answer handed to the peer that was introduced."""
+
+    @property
+    def is_any(self) -> bool:
+        """Whether there is a tracker at all."""
 
     @property
     def addresses(self) -> Collection[HostPort]:
@@ -126,6 +133,8 @@ class Rendezvous:
         self._sequences = OfferSequences()
         self._unboxings = 0
         self._unboxing_second = 0
+        self.discovery: IPeerDiscovery | None = None
+        """Finds peers on the links of this host, while it dials them; assignable."""
         self._offerings: dict[PeerID, Offering] = {}
         self._reunions = Reunions(
             reactor, introduce=introducer.introduce, direct=direct, found=self._found
@@ -146,7 +155,7 @@ class Rendezvous:
             self._reactor,
             session,
             secret,
-            introduce=self._introducer.introduce,
+            introduce=self._introduce,
             found=self._found,
             direct=self._direct,
         )
@@ -156,7 +165,14 @@ class Rendezvous:
         for address in self._remembered.of(peer_id.public_key):
             if self._may_be_there_still(address):
                 offering.send_to(address)
+        if self.discovery is not None:
+            offering.look_for_peer(self.discovery, self._candidates.is_on_link)
         return session
+
+    def _introduce(self, target: PeerID, box: bytes) -> Deferred[Introduced]:
+        if self.discovery is not None and not self._introducer.is_any:
+            return fail(PeerOffline(_ON_NO_LINK))
+        return self._introducer.introduce(target, box)
 
     def is_dialling(self, peer_key: bytes) -> bool:
         """Return whether an offer of this node to a peer, named by its public key, is under way."""
@@ -185,7 +201,8 @@ class Rendezvous:
         )
 
     def _found(self, session: PeerSession, observed: Collection[HostPort]) -> None:
-        """Try where a tracker sees the peer."""
+        """Try where a tracker, which has handed the offer over, sees the peer."""
+        session.came_about_by("introduction")
         session.peer_is_at(observed, (), self._judge(observed))
 
     def _forget(self, offering: Offering) -> None:
@@ -291,8 +308,7 @@ class Rendezvous:
         elif answer.refusal is not None:
             session.fail(PeerRefused())
         else:
-            if not session.was_answered:
-                session.strategy = way.strategy
+            session.came_about_by(way.strategy)
             session.was_answered = True
             session.peer_is_at(way.observed, answer.candidates, way.judge())
         return None
@@ -373,7 +389,7 @@ class Rendezvous:
         session = self._sessions.open(
             offer.sender, offer.session_id, offer.secret, is_initiator=False
         )
-        session.strategy = way.strategy
+        session.came_about_by(way.strategy)
         session.sequence = offer.sequence
         self._on_offered(session)
         # Checks first: the sooner they open this side's NATs, the better.

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.errors import P2PError, TrackerBusy, TrackerUnreachable
 from twisted_p2p.identity.peer_id import PeerID
+from twisted_p2p.interfaces import IDiscoveredPeer, IPeerDiscovery
 from twisted_p2p.rendezvous.direct import DirectSignalling
 from twisted_p2p.rendezvous.session import PeerSession
 from twisted_p2p.tracker.messages import Introduced
@@ -24,6 +25,11 @@ A tracker hands an offer over by one datagram, which may be lost; it counts the 
 CROSSING_TIME = 5.0
 """Seconds for which an offer of the peer may have crossed ours: as long as repeats of one that
 was given up may arrive, and a little more.  A later one is from a peer that began anew."""
+
+LAN_PATIENCE = 1.5
+"""Seconds within which a peer on a link of this host is found, if it is there.
+
+An answer takes 0.12 s at most, and a question that was lost is repeated after a second."""
 
 MOST_ADDRESSES = 8
 """How many addresses one offer is sent to, a tracker's hand-over not counted."""
@@ -63,6 +69,8 @@ class Offering:
         self._error: P2PError | None = None
         self._was_introduced = False
         self._next: IDelayedCall | None = None
+        self._looking: Deferred[IDiscoveredPeer] | None = None
+        self._patience: IDelayedCall | None = None
 
     @property
     def may_cross(self) -> bool:
@@ -72,7 +80,7 @@ class Offering:
 
     def start(self, box: bytes) -> None:
         """Hand a boxed offer over, instead of the one before, from the reactor's next turn on."""
-        self.stop()
+        self._withdraw()
         self._box = box
         self._schedule(box, (0.0, *OFFER_REPEATS))
         for address in self._addresses:
@@ -84,21 +92,46 @@ class Offering:
             return
         if self._direct.offer(self.session.peer_id, self._box, address):
             self._addresses.append(address)
-            self.hope(address)
+            self._hopes.add(address)
+
+    def look_for_peer(self, discovery: IPeerDiscovery, is_on_link: Callable[[str], bool]) -> None:
+        """Send the offer to where a discovery finds the peer too.
+
+        Anybody there can say anything, so only addresses for which ``is_on_link`` holds count.
+        """
+
+        def found(peer: IDiscoveredPeer) -> None:
+            self._looking = None
+            for address in peer.addresses:
+                if is_on_link(address.host):
+                    self.send_to(address)
+
+        self._hopes.add(discovery)
+        self._patience = self._reactor.callLater(LAN_PATIENCE, self._not_found, discovery)
+        self._looking = discovery.look_for(self.session.peer_id)
+        self._looking.addCallbacks(found, lambda cancelled: None)
+
+    def _not_found(self, discovery: IPeerDiscovery) -> None:
+        self._patience = None
+        self.lose_hope(discovery)
 
     def stop(self) -> None:
         """Hand nothing over any more."""
+        self._withdraw()
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _withdraw(self) -> None:
         self._direct.withdraw(self.session.peer_id)
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
-    def hope(self, what: Hashable) -> None:
-        """Do not give up, whatever the trackers say, before `lose_hope` was told the same."""
-        self._hopes.add(what)
-
     def lose_hope(self, what: Hashable) -> None:
-        """Give up if that was the last hope, and the trackers have failed."""
+        """Expect nothing from an address any more; give up if all else has failed too."""
         self._hopes.discard(what)
         if self._error is not None:
             self._failed(self._error)

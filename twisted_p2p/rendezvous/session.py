@@ -66,9 +66,7 @@ class PeerSession:
         self.peer_id = peer_id
         self.session_id = session_id
         self.is_initiator = is_initiator
-        self.strategy = "introduction"
-        """How the two came together, for the user: ``introduction`` by a tracker, ``lan`` where the
-        one has heard the other on their link, or ``remembered`` from an earlier connection."""
+        self._strategy: str | None = None
         self.sequence = 0
         """The highest of the peer's offers for this session."""
         self.remote_hosts: set[HostPort] = set()
@@ -100,6 +98,17 @@ class PeerSession:
     def now(self) -> float:
         """The time that the agent's commands must be given, in seconds."""
         return self._driver.now()
+
+    @property
+    def strategy(self) -> str:
+        """How the two came together, for the user: ``introduction`` by a tracker, ``lan`` where the
+        one has heard the other on their link, or ``remembered`` from an earlier connection.
+        """
+        return self._strategy or "introduction"
+
+    def came_about_by(self, strategy: str) -> None:
+        """Take the strategy that has worked; the first one counts."""
+        self._strategy = self._strategy or strategy
 
     def pump(self) -> None:
         """Do what the agent's commands call for."""

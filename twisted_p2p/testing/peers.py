@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.identity.keys import IdentityKey
+from twisted_p2p.interfaces import IPeerDiscovery
 from twisted_p2p.node.service import P2PNode
 from twisted_p2p.testing.host import SimulatedHost
 
@@ -15,12 +16,14 @@ def simulated_node(
     trackers: Iterable[HostPort],
     *,
     port: int = 0,
+    lan: bool | IPeerDiscovery = False,
     identity: IdentityKey | None = None,
     topics: Iterable[str] = (),
 ) -> P2PNode:
     """Return a node, not yet started, that runs on a host and repeats from the host's seed.
 
-    Unless it is given an identity, it gets a new one.  `shut_down` stops it, if need be.
+    Unless it is given an identity, it gets a new one.  Unless told otherwise it leaves the local
+    network alone.  `shut_down` stops it, if need be.
     """
     node = P2PNode(
         host.reactor,
@@ -28,6 +31,7 @@ def simulated_node(
         trackers=trackers,
         port=port,
         topics=topics,
+        lan=lan,
         interfaces=host.network_interfaces,
         random_bytes=host.random.randbytes,
         wall_clock=host.reactor.seconds,

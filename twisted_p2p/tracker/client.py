@@ -184,6 +184,11 @@ class Trackers:
             self._last_introducer.introduction_succeeded()
 
     @property
+    def is_any(self) -> bool:
+        """Whether there is a tracker at all, reachable or not."""
+        return bool(self._trackers)
+
+    @property
     def addresses(self) -> frozenset[HostPort]:
         """Where the trackers are, as far as they have been found."""
         return frozenset(client.path.remote for client in self._clients() if client.path)
