@@ -84,7 +84,9 @@ class Caller(Protocol):
 
 
 async def start_node(reactor: Any, tracker: str) -> P2PNode:
-    node = P2PNode(reactor, IdentityKey.generate(), trackers=[HostPort(tracker, TRACKER_PORT)])
+    node = P2PNode(
+        reactor, IdentityKey.generate(), trackers=[HostPort(tracker, TRACKER_PORT)], lan=False
+    )
     node.startService()
     await node.when_ready()
     return node

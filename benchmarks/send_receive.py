@@ -31,7 +31,14 @@ def start(folder: Path, tracker: str, name: str, *words: str) -> subprocess.Pope
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "twisted_p2p.cli", "--json", "--no-lan"),
-            *("--identity", str(folder / "keys" / f"{name}.pem"), "--tracker", tracker, *words),
+            *(
+                "--identity",
+                str(folder / "keys" / f"{name}.pem"),
+                "--no-lan",
+                "--tracker",
+                tracker,
+                *words,
+            ),
         ],
         stdout=subprocess.PIPE,
         stderr=complaints,

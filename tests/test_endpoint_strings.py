@@ -25,6 +25,7 @@ from twisted_p2p.endpoint_strings import parse_client, parse_server
 from twisted_p2p.endpoints import PeerClientEndpoint, PeerServerEndpoint
 from twisted_p2p.errors import IdentityFileError, InvalidPeerID, PeerRefused, PortInUse
 from twisted_p2p.identity.keys import IdentityKey, load_identity
+from twisted_p2p.interfaces import IPeerDiscovery
 from twisted_p2p.node import sharing
 from twisted_p2p.node.service import P2PNode
 from twisted_p2p.node.sharing import shared_node, stop_shared_nodes
@@ -103,7 +104,7 @@ class StringTests(TestCase):
         self.addCleanup(stop_shared_nodes, reactor)
 
     def string(self, first: str, identity: str, *more: str) -> str:
-        options = (f"tracker={self.tracker}", f"identity={self.folder / identity}", *more)
+        options = (f"tracker={self.tracker}", f"identity={self.folder / identity}", "lan=no", *more)
         return ":".join(("p2p", first, *options))
 
     async def listen(self, identity: str, *more: str) -> Any:
@@ -125,7 +126,7 @@ class StringTests(TestCase):
         await reader.ended
 
     def node(self, identity: str) -> P2PNode:
-        return shared_node(reactor, self.folder / identity, [])
+        return shared_node(reactor, self.folder / identity, [], lan=False)
 
     async def test_the_identity_file_is_made_and_is_the_peers(self) -> None:
         port = await self.listen("new/server.pem")
@@ -244,6 +245,15 @@ class ParserTests(SynchronousTestCase):
         another: Any = parse_server(self.reactor, "one", identity=second)
         self.assertNotEqual(another.node.peer_id, one.node.peer_id)
 
+    def test_the_local_network_is_used_unless_every_endpoint_says_no(self) -> None:
+        one: Any = parse_server(self.reactor, "one", identity=self.identity, lan="no")
+        self.assertIsNone(one.node.lan)
+        other: Any = parse_client(self.reactor, PEER, service="x", identity=self.identity, lan="no")
+        self.assertIsNone(other.node.lan)
+        last: Any = parse_server(self.reactor, "last", identity=self.identity)
+        self.assertIs(last.node, one.node)
+        verifyObject(IPeerDiscovery, last.node.lan)
+
     def test_the_node_runs_from_the_first_string_until_the_reactor_stops(self) -> None:
         endpoint: Any = parse_server(self.reactor, "echo", identity=self.identity)
         parse_server(self.reactor, "other", identity=self.identity)
@@ -286,6 +296,7 @@ class ParserTests(SynchronousTestCase):
             (InvalidPeerID, parse_server, ["echo"], {"allow": f"{PEER},somebody"}),
             (InvalidPeerID, parse_server, ["echo"], {"allow": f"{PEER},"}),
             (ValueError, parse_server, ["echo"], {"tracker": "[::1"}),
+            (ValueError, parse_server, ["echo"], {"lan": "maybe"}),
         ):
             self.assertRaises(
                 error, parse, self.reactor, *arguments, **{"identity": other, **options}

@@ -87,7 +87,6 @@ class HolePunchTests(SynchronousTestCase):
             host.reactor,
             identity or IdentityKey.from_seed(host.random.randbytes(32)),
             [tracker.address for tracker in self.world.trackers],
-            interfaces=host.network_interfaces,
             random_bytes=host.random.randbytes,
             wall_clock=host.reactor.seconds,
             **options,

@@ -1,9 +1,10 @@
 """The parsers of ``p2p:`` endpoint strings, which Twisted finds as plugins.
 
-- client: ``p2p:PEER:service=NAME[:tracker=HOST\\:PORT][:identity=FILE]``
-- server: ``p2p:NAME[:tracker=HOST\\:PORT][:identity=FILE][:allow=PEER,PEER]``
+- client: ``p2p:PEER:service=NAME[:tracker=HOST\\:PORT][:identity=FILE][:lan=no]``
+- server: ``p2p:NAME[:tracker=HOST\\:PORT][:identity=FILE][:allow=PEER,PEER][:lan=no]``
 
-Several trackers are separated by commas; without any, those of ``P2P_TRACKER`` are used.
+Several trackers are separated by commas; without any, those of ``P2P_TRACKER`` are used.  The
+local network is used unless every endpoint of an identity says ``lan=no``.
 """
 
 from __future__ import annotations
@@ -28,19 +29,20 @@ def parse_client(
     service: str = "",
     tracker: str = "",
     identity: str = "",
+    lan: str = "yes",
     **others: str,
 ) -> IStreamClientEndpoint:
     """Return the endpoint that a client string describes.
 
     :raises InvalidPeerID: when ``peer`` is not a peer ID.
-    :raises ValueError: when ``service`` can be no name, ``tracker`` names none, or there are
-        ``more`` parts or ``others`` than these.
+    :raises ValueError: when ``service`` can be no name, ``tracker`` names none, ``lan`` is neither
+        ``yes`` nor ``no``, or there are ``more`` parts or ``others`` than these.
     :raises IdentityFileError: when the identity file cannot be used.
     """
-    _refuse(more, others, r"p2p:PEER:service=NAME[:tracker=HOST\:PORT][:identity=FILE]")
+    _refuse(more, others, r"p2p:PEER:service=NAME[:tracker=HOST\:PORT][:identity=FILE][:lan=no]")
     peer_id = PeerID(peer)
     check_service(service)
-    return PeerClientEndpoint(_node(reactor, tracker, identity), peer_id, service)
+    return PeerClientEndpoint(_node(reactor, tracker, identity, lan), peer_id, service)
 
 
 def parse_server(
@@ -50,13 +52,15 @@ def parse_server(
     tracker: str = "",
     identity: str = "",
     allow: str = "",
+    lan: str = "yes",
     **others: str,
 ) -> IStreamServerEndpoint:
     """Return the endpoint that a server string describes; raises as `parse_client` does."""
-    _refuse(more, others, r"p2p:NAME[:tracker=HOST\:PORT][:identity=FILE][:allow=PEER,PEER]")
+    form = r"p2p:NAME[:tracker=HOST\:PORT][:identity=FILE][:allow=PEER,PEER][:lan=no]"
+    _refuse(more, others, form)
     check_service(name)
     allowed = frozenset(PeerID(peer) for peer in allow.split(",")) if allow else None
-    return PeerServerEndpoint(_node(reactor, tracker, identity), name, allowed)
+    return PeerServerEndpoint(_node(reactor, tracker, identity, lan), name, allowed)
 
 
 def _refuse(more: Sequence[str], others: Mapping[str, str], form: str) -> None:
@@ -67,6 +71,9 @@ def _refuse(more: Sequence[str], others: Mapping[str, str], form: str) -> None:
         )
 
 
-def _node(reactor: Any, tracker: str, identity: str) -> P2PNode:
+def _node(reactor: Any, tracker: str, identity: str, lan: str) -> P2PNode:
+    if lan not in ("yes", "no"):
+        raise ValueError(f"lan={lan} is neither lan=yes nor lan=no")
     trackers = parse_trackers(tracker) if tracker else default_trackers()
-    return shared_node(reactor, identity or default_identity_path(), trackers)
+    path = identity or default_identity_path()
+    return shared_node(reactor, path, trackers, lan=lan == "yes")

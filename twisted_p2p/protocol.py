@@ -14,9 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .addresses import DatagramPath, HostPort, NetworkInterface, Path, PeerAddress, PeerPath
+from .addresses import DatagramPath, HostPort, Path, PeerAddress, PeerPath
 from .datagram.local_addresses import LocalAddresses
-from .datagram.network_interfaces import network_interfaces
 from .datagram.path_protocol import PathDatagramProtocol
 from .errors import P2PError, PathLost, PeerRefused
 from .identity.keys import IdentityKey
@@ -100,7 +99,6 @@ class HolePunchProtocol(PathDatagramProtocol):
         *,
         allow: Collection[str] | None = None,
         topics: Iterable[str] = (),
-        interfaces: Callable[[], Iterable[NetworkInterface]] = network_interfaces,
         random_bytes: Callable[[int], bytes] = os.urandom,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -112,7 +110,6 @@ class HolePunchProtocol(PathDatagramProtocol):
         :param allow: the peers that may punch and may learn this node's addresses, or None for
             all; see also `may_punch`.
         :param topics: what this peer is listed under, eight topics of 1 to 32 bytes at most.
-        :param interfaces: returns the interfaces of this host to its networks.
         :param random_bytes: returns so many unforeseeable bytes.
         :param wall_clock: returns seconds; a wrong clock is no harm.
         :raises InvalidPeerID: when ``allow`` has something else.
@@ -132,7 +129,6 @@ class HolePunchProtocol(PathDatagramProtocol):
             describe=self._describe,
             refusal_for=self._refusal_for,
             on_offered=self._begin,
-            interfaces=interfaces,
             random_bytes=random_bytes,
             wall_clock=wall_clock,
         )

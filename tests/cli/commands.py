@@ -114,10 +114,14 @@ class CommandTestCase(TestCase):
         return HostPort(host, int(port))
 
     def start(self, *arguments: str, name: str = "a", stdin: bytes | None = b"") -> Command:
-        """Start ``p2p`` with an identity of this name; stdin stays open if it is None."""
+        """Start ``p2p`` with an identity of this name; stdin stays open if it is None.
+
+        It leaves the local network alone, which is not the tests' own.
+        """
         command = Command()
         identity = str(self.folder / f"{name}.pem")
-        words = [sys.executable, "-m", "twisted_p2p.cli", "--identity", identity, *arguments]
+        words = [sys.executable, "-m", "twisted_p2p.cli", "--no-lan"]
+        words += ["--identity", identity, *arguments]
         process = reactor.spawnProcess(command, sys.executable, words, os.environ)
 
         def kill() -> defer.Deferred[Outcome] | None:

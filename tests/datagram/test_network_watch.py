@@ -12,7 +12,8 @@ from zope.interface.verify import verifyObject
 from twisted_p2p.addresses import NetworkInterface
 from twisted_p2p.datagram import network_watch
 from twisted_p2p.datagram.clocks import IMonotonicTime
-from twisted_p2p.datagram.network_watch import INetworkChanges, NetworkWatch
+from twisted_p2p.datagram.network_interfaces import INetwork, interfaces_of
+from twisted_p2p.datagram.network_watch import NetworkWatch
 from twisted_p2p.testing import SimulatedInternet
 
 
@@ -30,11 +31,14 @@ class TwoClocks(Clock):
         self.advance(seconds)
 
 
-@implementer(INetworkChanges)
+@implementer(INetwork)
 class Telling(TwoClocks):
     def __init__(self) -> None:
         super().__init__()
         self.watchers: list[Callable[[bool], object]] = []
+
+    def network_interfaces(self) -> list[NetworkInterface]:
+        raise AssertionError("the watch was given others")
 
     def watch_network(self, changed: Callable[[bool], object]) -> Callable[[], object]:
         self.watchers.append(changed)
@@ -194,9 +198,11 @@ class SimulatedTests(SynchronousTestCase):
     def test_a_simulated_host_tells_of_moves_and_cables(self) -> None:
         net = SimulatedInternet()
         host = net.add_host("host", "11.0.0.1")
-        verifyObject(INetworkChanges, host.reactor)
+        verifyObject(INetwork, host.reactor)
         changes: list[float] = []
-        watch = NetworkWatch(host.reactor, host.network_interfaces, lambda: changes.append(net.now))
+        watch = NetworkWatch(
+            host.reactor, interfaces_of(host.reactor), lambda: changes.append(net.now)
+        )
         watch.start()
         self.addCleanup(watch.stop)
         net.run_for(1.0)

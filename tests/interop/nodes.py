@@ -54,6 +54,7 @@ class LoopbackNodes(TwoNodes):
             reactor,
             IdentityKey.generate(),
             trackers=[tracker],
+            lan=False,
         )
         node.startService()
         return node

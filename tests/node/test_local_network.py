@@ -123,7 +123,6 @@ class LocalNetworkTests(SynchronousTestCase):
                 self.node._identity,
                 lan=discovery,
                 unlinkable=True,
-                interfaces=host.network_interfaces,
             )
             host.stop_at_end.append(node.stopService)
             world.start(node)

@@ -37,7 +37,7 @@ class StreamRegistrationTests(TestCase):
         host, _, port = stream.removeprefix("stream ").rpartition(":")
         address = HostPort(host, int(port))
 
-        node = P2PNode(reactor, IdentityKey.generate())
+        node = P2PNode(reactor, IdentityKey.generate(), lan=False)
         node.add_tracker(address, TCP4ClientEndpoint(reactor, *address))
         node.startService()
         self.addCleanup(node.stopService)

@@ -50,7 +50,6 @@ class Mallory(P2PNode):
             host.reactor,
             IdentityKey.from_seed(host.random.randbytes(32)),
             trackers=trackers,
-            interfaces=host.network_interfaces,
             random_bytes=host.random.randbytes,
             wall_clock=host.reactor.seconds,
         )

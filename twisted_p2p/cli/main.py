@@ -83,8 +83,7 @@ class _Commands(click.Group):
 @click.option(
     "--no-lan",
     is_flag=True,
-    expose_value=False,
-    help="Do not look for peers on the local network.",
+    help="Do not look for peers on the local network, nor be found there.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
 @click.option("-v", "--verbose", is_flag=True, help="Write the log to stderr.")
@@ -95,6 +94,7 @@ def p2p(
     identity: Path | None,
     trackers: tuple[HostPort, ...],
     port: int,
+    no_lan: bool,
     as_json: bool,
     verbose: bool,
 ) -> None:
@@ -107,6 +107,7 @@ def p2p(
         identity_path=identity,
         trackers=trackers or tuple(_trackers_of_environment()),
         port=port,
+        lan=not no_lan,
         verbose=verbose,
     )
 

@@ -55,6 +55,7 @@ class Options:
     identity_path: Path | None
     trackers: tuple[HostPort, ...]
     port: int
+    lan: bool
     verbose: bool
 
     def identity(self) -> IdentityKey:
@@ -72,10 +73,10 @@ class Options:
                 "FILE before the command."
             )
 
-    def require_trackers(self) -> tuple[HostPort, ...]:
-        """Return the trackers, or end with a usage error where there is none."""
-        if not self.trackers:
+    def require_peers(self) -> None:
+        """End with a usage error where no way leads to any peer."""
+        if not (self.trackers or self.lan):
             raise click.UsageError(
-                "no tracker is named; give --tracker HOST[:PORT] or set P2P_TRACKER"
+                "no tracker is named; give --tracker HOST[:PORT], set P2P_TRACKER, or leave out"
+                " --no-lan"
             )
-        return self.trackers

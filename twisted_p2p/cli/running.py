@@ -42,10 +42,17 @@ def run_with_node(
     has these topics.  Returns the exit status; a failure has been reported.
     """
     identity = options.identity()
-    trackers = options.require_trackers()
+    options.require_peers()
 
     async def main(reactor: Any) -> None:
-        node = P2PNode(reactor, identity, trackers=trackers, port=options.port, topics=topics)
+        node = P2PNode(
+            reactor,
+            identity,
+            trackers=options.trackers,
+            port=options.port,
+            topics=topics,
+            lan=options.lan,
+        )
         reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
         node.startService()
         await prepare(reactor, node)

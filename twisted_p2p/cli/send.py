@@ -46,7 +46,7 @@ def command(
     the same command again.
     """
     to_peer = None if peer is None else PeerID(peer)
-    options.require_trackers()
+    options.require_peers()
     source = Source(files, lambda place: _say_skipped(options, place))
     if not len(source.manifest):
         raise click.UsageError("there is nothing to send but links and special files")

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet
-from zope.interface import Interface
 
 from twisted_p2p.addresses import NetworkInterface
 from twisted_p2p.datagram.clocks import monotonic_clock
 from twisted_p2p.datagram.netlink import NetlinkWatch
+from twisted_p2p.datagram.network_interfaces import INetwork
 
 SETTLING = 0.25
 """Seconds from the system's word until a look: one change of network comes as many."""
@@ -24,16 +24,6 @@ POLL_INTERVAL = 15.0
 
 ASLEEP = 5.0
 """Seconds by which the wall clock must have outrun the other one to tell of sleep."""
-
-
-class INetworkChanges(Interface):
-    """A reactor that tells when its host's network changes."""
-
-    def watch_network(changed: Callable[[bool], object]) -> Callable[[], object]:  # noqa: N805
-        """Call a function at each change, with whether a link has come up.
-
-        @return: a function that ends it.
-        """
 
 
 class NetworkWatch:
@@ -78,7 +68,7 @@ class NetworkWatch:
 
     def _listen(self) -> Callable[[], object] | None:
         """Have the system tell of changes, and return how to end that, or None if it does not."""
-        if INetworkChanges.providedBy(self._reactor):
+        if INetwork.providedBy(self._reactor):
             end: Callable[[], object] = self._reactor.watch_network(self._woken)
             return end
         if sys.platform == "linux" and IReactorFDSet.providedBy(self._reactor):

@@ -20,11 +20,11 @@ from twisted.internet.interfaces import (
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ..addresses import DatagramPath, HostPort, NetworkInterface, Path
+from ..addresses import DatagramPath, HostPort, Path
 from ..connection.quic_connection import PeerConnection
 from ..connection.quic_library import warm_up
 from ..connection.quic_router import QUICRouter
-from ..datagram.network_interfaces import network_interfaces
+from ..datagram.network_interfaces import interfaces_of
 from ..errors import PeerOffline, PeerRefused, TrackerUnreachable
 from ..identity.keys import IdentityKey
 from ..identity.peer_id import PeerID
@@ -74,7 +74,6 @@ class P2PNode(Service):
         topics: Iterable[str] = (),
         lan: bool | IPeerDiscovery = True,
         unlinkable: bool = False,
-        interfaces: Callable[[], Iterable[NetworkInterface]] = network_interfaces,
         random_bytes: Callable[[int], bytes] = os.urandom,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -89,7 +88,6 @@ class P2PNode(Service):
             there while it listens; or what does that in place of a `LANDiscovery`.
         :param unlinkable: have nothing in what is announced there show to others than those who
             know its peer ID that it is the same node as elsewhere or earlier.
-        :param interfaces: returns the interfaces of this host to its networks.
         :param random_bytes: returns so many unforeseeable bytes.
         :param wall_clock: returns seconds; a wrong clock is no harm.
         :raises ValueError: for more than eight topics, or one that has not 1 to 32 bytes.
@@ -109,7 +107,6 @@ class P2PNode(Service):
             describe=self._describe,
             refusal_for=self._refusal_for,
             on_offered=self._offered,
-            interfaces=interfaces,
             random_bytes=random_bytes,
             wall_clock=wall_clock,
         )
@@ -122,7 +119,10 @@ class P2PNode(Service):
         )
         self._unlinkable = unlinkable
         self._make_discovery = partial(
-            LANDiscovery, reactor, interfaces=interfaces, random_bytes=random_bytes
+            LANDiscovery,
+            reactor,
+            interfaces=interfaces_of(reactor),
+            random_bytes=random_bytes,
         )
         self._lan: LocalNetwork | None = None
         self._place.network_changed = self._network_changed

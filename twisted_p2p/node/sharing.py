@@ -18,9 +18,15 @@ _nodes: dict[Any, dict[PeerID, P2PNode]] = {}
 
 
 def shared_node(
-    reactor: Any, identity_path: str | os.PathLike[str], trackers: Iterable[HostPort]
+    reactor: Any,
+    identity_path: str | os.PathLike[str],
+    trackers: Iterable[HostPort],
+    *,
+    lan: bool,
 ) -> P2PNode:
     """Return the running node of an identity, which uses these trackers beside those it has.
+
+    With ``lan`` it uses the local network from now on, if it did not.
 
     It is started when it is first asked for and stopped with the reactor.
 
@@ -33,11 +39,13 @@ def shared_node(
     nodes = _nodes[reactor]
     node = nodes.get(identity.peer_id)
     if node is None:
-        node = P2PNode(reactor, identity)
+        node = P2PNode(reactor, identity, lan=False)
         node.startService()
         nodes[identity.peer_id] = node
     for tracker in trackers:
         node.add_tracker(tracker)
+    if lan:
+        node.use_lan()
     return node
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
 from twisted_p2p.addresses import HostPort, NetworkInterface
-from twisted_p2p.datagram.network_interfaces import network_interfaces
 from twisted_p2p.ice.candidate import Candidate
 from twisted_p2p.ice.filter import canonical_address
 from twisted_p2p.rendezvous.no_path import Side
@@ -18,9 +17,7 @@ class LocalCandidates:
     `refresh` reads the interfaces; what a tracker observes is told by `observed`.
     """
 
-    def __init__(
-        self, interfaces: Callable[[], Iterable[NetworkInterface]] = network_interfaces
-    ) -> None:
+    def __init__(self, interfaces: Callable[[], Iterable[NetworkInterface]]) -> None:
         self._interfaces = interfaces
         self._links: list[IPv4Interface | IPv6Interface] = []
         self._hosts: list[str] = []

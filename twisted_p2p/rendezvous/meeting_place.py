@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from twisted_p2p.addresses import DatagramPath, HostPort, NetworkInterface
+from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.datagram.clocks import monotonic_clock
+from twisted_p2p.datagram.network_interfaces import interfaces_of
 from twisted_p2p.datagram.network_watch import NetworkWatch
 from twisted_p2p.identity.keys import IdentityKey
 from twisted_p2p.identity.peer_id import PeerID
@@ -53,15 +54,15 @@ class MeetingPlace:
         describe: Describe,
         refusal_for: Callable[[PeerID], Refusal | None],
         on_offered: Callable[[PeerSession], object],
-        interfaces: Callable[[], Iterable[NetworkInterface]],
         random_bytes: Callable[[int], bytes],
         wall_clock: Callable[[], float],
     ) -> None:
         """Prepare; nothing happens before `start`.
 
         ``describe`` is that of `Trackers`, ``refusal_for`` and ``on_offered`` those of
-        `Rendezvous`, ``interfaces`` that of `LocalCandidates`.
+        `Rendezvous`.
         """
+        interfaces = interfaces_of(reactor)
         self._sockets = sockets
         self._now = monotonic_clock(reactor)
         self._watch = NetworkWatch(reactor, interfaces, self._network_changed)

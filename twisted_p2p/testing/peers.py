@@ -32,7 +32,6 @@ def simulated_node(
         port=port,
         topics=topics,
         lan=lan,
-        interfaces=host.network_interfaces,
         random_bytes=host.random.randbytes,
         wall_clock=host.reactor.seconds,
     )

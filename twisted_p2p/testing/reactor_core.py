@@ -13,7 +13,8 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from zope.interface import implementer
 
-from twisted_p2p.datagram.network_watch import INetworkChanges
+from twisted_p2p.addresses import NetworkInterface
+from twisted_p2p.datagram.network_interfaces import INetwork
 from twisted_p2p.testing.ip import UNSPECIFIED_IPV4
 from twisted_p2p.testing.names import NameTable, SimulatedResolver
 from twisted_p2p.testing.reactor_time import SimulatedTimeReactor
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _WHO_DRIVES_TIME = "time passes in run_for() and run_until() of the simulated internet"
 
 
-@implementer(IReactorCore, IReactorFromThreads, INetworkChanges)
+@implementer(IReactorCore, IReactorFromThreads, INetwork)
 class SimulatedCoreReactor(PluggableResolverMixin, SimulatedTimeReactor):
     """`IReactorCore` on one host; names are those that its internet was given."""
 
@@ -114,8 +115,12 @@ class SimulatedCoreReactor(PluggableResolverMixin, SimulatedTimeReactor):
             return succeed(name or UNSPECIFIED_IPV4)
         return self.resolver.getHostByName(name, timeout)
 
+    def network_interfaces(self) -> list[NetworkInterface]:
+        """Return the interface of the host."""
+        return self._host.network_interfaces()
+
     def watch_network(self, changed: Callable[[bool], object]) -> Callable[[], object]:
-        """Call a function whenever the host's network changes; see `INetworkChanges`."""
+        """Call a function whenever the host's network changes; see `INetwork`."""
         self._network_watchers.append(changed)
         return lambda: self._network_watchers.remove(changed)
 
