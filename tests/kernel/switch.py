@@ -17,10 +17,10 @@ class SwitchLab:
 
     def __init__(self, count: int) -> None:
         with ExitStack() as resources:
-            self._switch = Namespace("")
-            resources.callback(self._switch.close)
-            self._switch.wait_until_made()
-            self._ip(self._switch, ["link add switch type bridge", "link set switch up"])
+            self.switch = Namespace("")
+            resources.callback(self.switch.close)
+            self.switch.wait_until_made()
+            self._ip(self.switch, ["link add switch type bridge", "link set switch up"])
             self.machines = [self._machine(number, resources) for number in range(1, count + 1)]
             self._resources = resources.pop_all()
 
@@ -40,12 +40,12 @@ class SwitchLab:
         self._resources.close()
 
     def _machine(self, number: int, resources: ExitStack) -> Namespace:
-        machine = Namespace(f"192.168.7.{number}", creator=self._switch)
+        machine = Namespace(f"192.168.7.{number}", creator=self.switch)
         resources.callback(machine.close)
         machine.wait_until_made()
         port = f"port{number}"
         lines = veth_lines(port, INTERFACE, machine.holder)
-        self._ip(self._switch, [*lines, f"link set {port} master switch up"])
+        self._ip(self.switch, [*lines, f"link set {port} master switch up"])
         # Without the second of waiting for others that have the same address.
         settings = "".join(
             f"echo {value} > /proc/sys/net/ipv6/conf/{INTERFACE}/{name}\n"

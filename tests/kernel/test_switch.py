@@ -1,0 +1,86 @@
+"""`p2p` on machines of one switch that have nothing else: no tracker, no router, no server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from tests.kernel.programs import P2P, Program
+from tests.kernel.switch import INTERFACE, SwitchLab
+from tests.requirements import require_namespaces
+from twisted_p2p.identity.keys import IdentityKey
+from twisted_p2p.network_namespaces.namespace import Namespace
+
+SIZE = 8 << 20
+
+
+class SwitchTests(TestCase):
+    timeout = 200
+
+    def setUp(self) -> None:
+        require_namespaces()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.lab = SwitchLab(2)
+        self.left, self.right = self.lab.machines
+        self.started: list[Program] = []
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.close()))
+
+    async def close(self) -> None:
+        for program in self.started:
+            await program.kill()
+        self.lab.close()
+
+    def start_p2p(self, machine: Namespace, command: str, *words: str) -> Program:
+        identity = self.folder / command / "identity.pem"
+        program = Program(machine, *P2P, "--identity", str(identity), "--json", command, *words)
+        self.started.append(program)
+        return program
+
+    async def test_listen_connect_and_ping(self) -> None:
+        listening = self.start_p2p(self.right, "listen", "echo", "--to", "tcp:127.0.0.1:9")
+        ready = await listening.event("ready")
+        pinging = self.start_p2p(self.left, "ping", ready["peer"], "-c", "2")
+        await pinging.ended()
+        self.assertEqual(pinging.exit_status, 0, pinging.complaints)
+        for pong in pinging.results():
+            self.assertEqual((pong["path"]["kind"], pong["accepting"]), ("lan", True))
+            self.assertTrue(pong["path"]["remote"].endswith(f":{ready['udp_port']}"))
+        connecting = self.start_p2p(self.left, "connect", ready["peer"], "echo")
+        connected = await connecting.event("connected")
+        self.assertEqual((connected["path"]["kind"], connected["strategy"]), ("lan", "lan"))
+        self.assertEqual(connected["path"]["remote"], f"{self.right.address}:{ready['udp_port']}")
+
+    async def test_send_and_receive(self) -> None:
+        (self.folder / "big").write_bytes(os.urandom(SIZE))
+        sender = self.start_p2p(self.left, "send", str(self.folder / "big"))
+        await sender.said("}")
+        ticket = sender.results()[0]["ticket"]
+        into = self.folder / "into"
+        receiver = self.start_p2p(self.right, "receive", ticket, "--into", str(into))
+        for side in (receiver, sender):
+            await side.ended()
+            self.assertEqual(side.exit_status, 0, side.complaints)
+        self.assertEqual((into / "big").read_bytes(), (self.folder / "big").read_bytes())
+
+    async def test_who_is_not_there_is_offline(self) -> None:
+        pinging = self.start_p2p(self.left, "ping", IdentityKey.generate().peer_id)
+        await pinging.ended()
+        self.assertEqual(pinging.exit_status, 4, pinging.complaints)
+
+    async def test_a_cable_that_is_pulled_and_put_in_again(self) -> None:
+        listening = self.start_p2p(self.right, "listen", "echo", "--to", "tcp:127.0.0.1:9")
+        ready = await listening.event("ready")
+        for machine, interface in ((self.lab.switch, "port2"), (self.right, INTERFACE)):
+            machine.run(["ip", "link", "set", interface, "down"])
+            lost = self.start_p2p(self.left, "ping", ready["peer"], "-c", "1")
+            await lost.ended()
+            self.assertEqual(lost.exit_status, 4, lost.complaints)
+            machine.run(["ip", "link", "set", interface, "up"])
+            found = self.start_p2p(self.left, "ping", ready["peer"], "-c", "1")
+            await found.ended()
+            self.assertEqual(found.exit_status, 0, found.complaints)
+            self.assertEqual(found.results()[0]["path"]["kind"], "lan")
