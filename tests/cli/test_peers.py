@@ -47,7 +47,8 @@ class PeersTests(CommandTestCase):
         tracker = ("--tracker", "127.0.0.1")
         for arguments, says in (
             ((*tracker, "peers", "--topic", "t" * 33), "a topic has 1 to 32 bytes"),
-            ((*tracker, "peers", "--lan"), "omit --lan"),
+            ((*tracker, "peers", "--lan"), "nowhere to look"),
+            ((*tracker, "peers", "--watch"), "add --lan"),
         ):
             outcome = await self.run_command(*arguments)
             self.assertEqual(outcome.status, ExitStatus.USAGE)

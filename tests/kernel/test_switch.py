@@ -54,6 +54,26 @@ class SwitchTests(TestCase):
         self.assertEqual((connected["path"]["kind"], connected["strategy"]), ("lan", "lan"))
         self.assertEqual(connected["path"]["remote"], f"{self.right.address}:{ready['udp_port']}")
 
+    async def test_peers(self) -> None:
+        listening = self.start_p2p(self.right, "listen", "echo", "--to", "tcp:127.0.0.1:9")
+        ready = await listening.event("ready")
+        watching = self.start_p2p(self.left, "peers", "--lan", "--watch")
+        await watching.said("echo")
+        peers = self.start_p2p(self.left, "peers", "--lan")
+        await peers.ended()
+        self.assertEqual(peers.exit_status, 0, peers.complaints)
+        expected = {
+            "event": "peer",
+            "peer": ready["peer"],
+            "source": "lan",
+            "services": ["echo"],
+            "accepting": True,
+        }
+        self.assertEqual(peers.results(), [expected])
+        listening.transport.signalProcess("INT")
+        await watching.said("peer_lost")
+        self.assertEqual(watching.results()[0], expected)
+
     async def test_send_and_receive(self) -> None:
         (self.folder / "big").write_bytes(os.urandom(SIZE))
         sender = self.start_p2p(self.left, "send", str(self.folder / "big"))

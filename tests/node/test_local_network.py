@@ -114,6 +114,14 @@ class LocalNetworkTests(SynchronousTestCase):
             world.stop(self.node)
             self.assertEqual(self.discovery.asked, ["start", "withdraw", "stop"])
 
+    def test_services_that_are_for_some_are_not_named(self) -> None:
+        with self.world as world:
+            world.start()
+            for service, allow in (("open", None), ("secret", [self.other.peer_id])):
+                world.until(self.node.listen(service, world.recorders(), allow))
+            assert self.discovery.announced is not None
+            self.assertEqual(self.discovery.announced[2:4], (("open",), True))
+
     def test_it_is_unlinkable_if_it_is_to_be(self) -> None:
         with self.world as world:
             host = world.hosts[self.node]

@@ -411,6 +411,14 @@ class OfferingStraightTests(StraightTestCase):
         self.clock.advance(0.25)
         self.assertIsInstance(session.error, PeerOffline)
 
+    def test_a_tracker_that_knows_the_peer_at_last_is_believed(self) -> None:
+        session = self.dial_remembered(FAR)
+        self.tracker.waiting[0].errback(PeerOffline())
+        self.clock.advance(0.25)
+        self.tracker.waiting[1].callback(Introduced((SEEN_AT,)))
+        self.clock.pump([0.25] * 12)
+        self.assertFalse(session.is_closed)
+
     def test_an_answer_comes_to_the_rescue_of_dead_trackers(self) -> None:
         session = self.dial_remembered(FAR)
         self.tracker.waiting[0].errback(TrackerUnreachable())

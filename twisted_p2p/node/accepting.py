@@ -126,6 +126,12 @@ class Listeners:
             return None
         return frozenset(peer for allow in allows for peer in allow or ())
 
+    @property
+    def open_services(self) -> tuple[str, ...]:
+        """The names of the services that are for every peer."""
+        listeners = self._by_service.values()
+        return tuple(each.service for each in listeners if each.allow is None)
+
     def close(self) -> None:
         """Remove all."""
         for listener in list(self._by_service.values()):

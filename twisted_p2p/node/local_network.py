@@ -46,7 +46,7 @@ class LocalNetwork:
             self.discovery.announce(
                 self._peer_id,
                 self._port,
-                self._listeners.services,
+                self._listeners.open_services,
                 True,
                 unlinkable_name=self._unlinkable,
             )

@@ -153,6 +153,7 @@ class Offering:
             self._failed(error)
         else:
             self._was_introduced = True
+            self._error = None
             self._found(self.session, introduced.addresses)
 
     def _failed(self, error: P2PError) -> None:

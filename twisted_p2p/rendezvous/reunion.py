@@ -55,8 +55,11 @@ class Reunions:
         return peer_id in self._reunions
 
     def begin(self, session: PeerSession, box: bytes) -> None:
-        """Hand a boxed offer over by all ways, now and again."""
+        """Hand a boxed offer over by all ways, now and again, for a session that has a path."""
         self._end(session.peer_id)
+        path = session.datagram_path
+        assert path is not None
+        self._direct.offer(session.peer_id, box, path.remote)
         reunion = self._reunions[session.peer_id] = _Reunion(session, box, session.now)
         session.when_closed(lambda: self._closed(reunion))
         self._hand_over(reunion, (*OFFER_REPEATS, 0.0))
@@ -69,9 +72,6 @@ class Reunions:
 
     async def _have_introduced(self, reunion: _Reunion) -> None:
         session = reunion.session
-        path = session.datagram_path
-        assert path is not None, "it had one before"
-        self._direct.offer(session.peer_id, reunion.box, path.remote)
         try:
             introduced = await self._introduce(session.peer_id, reunion.box)
         except P2PError:
