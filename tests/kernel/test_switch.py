@@ -86,6 +86,20 @@ class SwitchTests(TestCase):
             self.assertEqual(side.exit_status, 0, side.complaints)
         self.assertEqual((into / "big").read_bytes(), (self.folder / "big").read_bytes())
 
+    async def test_a_stream_follows_a_machine_that_is_given_another_address(self) -> None:
+        listening = self.start_p2p(self.right, "listen", "x")
+        peer = (await listening.event("ready"))["peer"]
+        connecting = self.start_p2p(self.left, "connect", peer, "x")
+        await connecting.event("connected")
+        connecting.transport.write(b"here")
+        await listening.received(4)
+        for change in ("del 192.168.7.1/24", "add 192.168.7.77/24"):
+            self.left.run(["ip", "address", *change.split(), "dev", INTERFACE])
+        connecting.transport.write(b"and there")
+        await listening.received(13)
+        moved = await listening.event("path_changed")
+        self.assertTrue(moved["path"]["remote"].startswith("192.168.7.77:"), moved)
+
     async def test_who_is_not_there_is_offline(self) -> None:
         pinging = self.start_p2p(self.left, "ping", IdentityKey.generate().peer_id)
         await pinging.ended()
