@@ -100,6 +100,16 @@ class SwitchTests(TestCase):
         moved = await listening.event("path_changed")
         self.assertTrue(moved["path"]["remote"].startswith("192.168.7.77:"), moved)
 
+    async def test_without_a_network_it_says_that_it_waits_for_one(self) -> None:
+        self.right.run(["ip", "link", "set", INTERFACE, "down"])
+        self.right.run(["ip", "address", "flush", "dev", INTERFACE])
+        listening = self.start_p2p(self.right, "listen", "echo", "--to", "tcp:127.0.0.1:9")
+        self.assertEqual((await listening.event("waiting"))["code"], "no_network")
+        address = f"{self.right.address}/24"
+        self.right.run(["ip", "address", "add", address, "dev", INTERFACE])
+        self.right.run(["ip", "link", "set", INTERFACE, "up"])
+        await listening.event("ready")
+
     async def test_who_is_not_there_is_offline(self) -> None:
         pinging = self.start_p2p(self.left, "ping", IdentityKey.generate().peer_id)
         await pinging.ended()

@@ -22,6 +22,9 @@ from .reporting import Reporter
 
 _log = Logger()
 
+_QUIET = 6.0
+"""Seconds after which a user is told why nothing happens; by then trackers have answered or failed."""
+
 NodeCommand = Callable[[Any, P2PNode], Awaitable[None]]
 
 
@@ -55,8 +58,13 @@ def run_with_node(
         )
         reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
         node.startService()
-        await prepare(reactor, node)
-        await node.when_ready()
+        hint = reactor.callLater(_QUIET, _say_waiting, options.reporter)
+        try:
+            await prepare(reactor, node)
+            await node.when_ready()
+        finally:
+            if hint.active():
+                hint.cancel()
         options.reporter.event(
             f"ready: {identity.peer_id} on UDP port {node.udp_port}",
             "ready",
@@ -66,6 +74,11 @@ def run_with_node(
         await command(reactor, node)
 
     return run_in_reactor(options, main)
+
+
+def _say_waiting(reporter: Reporter) -> None:
+    words = "no network takes this node's announcement yet, and no tracker knows it: still waiting"
+    reporter.event(f"waiting: {words}", "waiting", code="no_network", message=words)
 
 
 def run_in_reactor(options: Options, main: Callable[[Any], Awaitable[None]]) -> ExitStatus:
