@@ -23,7 +23,7 @@ from .reporting import Reporter
 _log = Logger()
 
 _QUIET = 6.0
-"""Seconds after which a user is told why nothing happens; by then trackers have answered or failed."""
+"""Seconds after which a user is told why nothing happens; longer than trackers are waited for."""
 
 NodeCommand = Callable[[Any, P2PNode], Awaitable[None]]
 
