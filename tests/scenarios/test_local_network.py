@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -9,8 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.scenarios.world import World
 from twisted_p2p.addresses import HostPort
+from twisted_p2p.endpoint_strings import parse_client, parse_server
 from twisted_p2p.errors import PeerOffline, PeerRefused, TrackerUnreachable
 from twisted_p2p.node.service import P2PNode
+from twisted_p2p.node.sharing import stop_shared_nodes
 from twisted_p2p.rendezvous.offering import LAN_PATIENCE
 from twisted_p2p.testing import PORT_RESTRICTED, simulated_node
 
@@ -55,6 +59,26 @@ class NoTrackerTests(SynchronousTestCase):
             self.assertEqual((connection.path.kind, connection.strategy), ("lan", "lan"))
             pong = world.until(left.ping(right.peer_id))
             self.assertEqual((pong.path.kind, pong.accepting), ("lan", True))
+
+    def test_endpoint_strings_need_no_tracker_either(self) -> None:
+        self.patch(os, "environ", {})
+        folder = Path(self.mktemp())
+        folder.mkdir(mode=0o700)
+        with LAN() as world:
+            hosts = [
+                world.net.add_host(name, f"192.168.1.{number}", network=world.home)
+                for number, name in ((7, "server"), (8, "client"))
+            ]
+            there, here = (host.reactor for host in hosts)
+            server = parse_server(there, "echo", identity=str(folder / "server.pem"))
+            listening: Any = world.until(server.listen(world.recorders(echoes=True)))
+            peer = listening.getHost().peer_id
+            client = parse_client(here, peer, service="echo", identity=str(folder / "client.pem"))
+            recorder: Any = world.until(client.connect(world.recorders(b"hello")))
+            world.run(1.0)
+            self.assertEqual(recorder.received, b"hello")
+            for reactor in (there, here):
+                world.until(stop_shared_nodes(reactor))
 
     def test_addresses_that_need_no_server_to_have_do_as_well(self) -> None:
         for addresses in (
