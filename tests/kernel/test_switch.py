@@ -34,9 +34,10 @@ class SwitchTests(TestCase):
             await program.kill()
         self.lab.close()
 
-    def start_p2p(self, machine: Namespace, command: str, *words: str) -> Program:
-        identity = self.folder / command / "identity.pem"
-        program = Program(machine, *P2P, "--identity", str(identity), "--json", command, *words)
+    def start_p2p(self, machine: Namespace, *words: str) -> Program:
+        """Start a command with an identity of its own."""
+        identity = self.folder / machine.address / f"{len(self.started)}.pem"
+        program = Program(machine, *P2P, "--identity", str(identity), "--json", *words)
         self.started.append(program)
         return program
 
@@ -73,6 +74,18 @@ class SwitchTests(TestCase):
         listening.transport.signalProcess("INT")
         await watching.said("peer_lost")
         self.assertEqual(watching.results()[0], expected)
+
+    async def test_an_unlinkable_peer_is_reached_but_not_seen(self) -> None:
+        words = ("--unlinkable", "listen", "echo", "--to", "tcp:127.0.0.1:9")
+        listening = self.start_p2p(self.right, *words)
+        ready = await listening.event("ready")
+        peers = self.start_p2p(self.left, "peers", "--lan")
+        pinging = self.start_p2p(self.left, "ping", ready["peer"], "-c", "1")
+        for command in (peers, pinging):
+            await command.ended()
+            self.assertEqual(command.exit_status, 0, command.complaints)
+        self.assertEqual(peers.results(), [])
+        self.assertEqual(pinging.results()[0]["path"]["kind"], "lan")
 
     async def test_send_and_receive(self) -> None:
         (self.folder / "big").write_bytes(os.urandom(SIZE))

@@ -85,6 +85,11 @@ class _Commands(click.Group):
     is_flag=True,
     help="Do not look for peers on the local network, nor be found there.",
 )
+@click.option(
+    "--unlinkable",
+    is_flag=True,
+    help="Be recognised on the local network by those alone who know the peer ID.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
 @click.option("-v", "--verbose", is_flag=True, help="Write the log to stderr.")
 @click.version_option(package_name="twisted_p2p")
@@ -95,6 +100,7 @@ def p2p(
     trackers: tuple[HostPort, ...],
     port: int,
     no_lan: bool,
+    unlinkable: bool,
     as_json: bool,
     verbose: bool,
 ) -> None:
@@ -108,6 +114,7 @@ def p2p(
         trackers=trackers or tuple(_trackers_of_environment()),
         port=port,
         lan=not no_lan,
+        unlinkable=unlinkable,
         verbose=verbose,
     )
 

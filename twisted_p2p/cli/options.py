@@ -56,6 +56,7 @@ class Options:
     trackers: tuple[HostPort, ...]
     port: int
     lan: bool
+    unlinkable: bool
     verbose: bool
 
     def identity(self) -> IdentityKey:

@@ -55,6 +55,7 @@ def run_with_node(
             port=options.port,
             topics=topics,
             lan=options.lan,
+            unlinkable=options.unlinkable,
         )
         reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
         node.startService()
