@@ -83,10 +83,10 @@ class HolePunchProtocol(PathDatagramProtocol):
     every few seconds while it lasts (RFC 7675).
 
     Listen with it by `IReactorUDP.listenUDP`, once; then `punch`.  The port is the protocol's
-    own: STUN messages with a peer's valid integrity, and whatever a tracker sends, are taken care
-    of, and all else is the user's, whatever its first byte.  Override the hooks that you need:
-    `registered`, `may_punch`, `path_selected`, `path_lost`, `peer_datagram_received` and
-    `stranger_datagram_received`.
+    own: STUN messages with a peer's valid integrity, offers that come straight from peers, and
+    whatever a tracker sends, are taken care of, and all else is the user's, whatever its first
+    byte.  Override the hooks that you need: `registered`, `may_punch`, `path_selected`,
+    `path_lost`, `peer_datagram_received` and `stranger_datagram_received`.
     """
 
     _log = Logger()
