@@ -81,6 +81,16 @@ class BatchPortTests(TestCase):
         self.assertEqual(collector.senders, {sender.address})
         self.assertEqual(sender.unsent, {})
 
+    def test_a_link_local_sender_is_known_by_its_scope_too(self) -> None:
+        (index, name), *_ = socket.if_nameindex()
+        for addr, source in (
+            (("127.0.0.1", 5), ("127.0.0.1", 5)),
+            (("2a00::1", 5, 0, 0), ("2a00::1", 5)),
+            (("fe80::1", 5, 0, index), (f"fe80::1%{name}", 5)),
+            (("fe80::1", 5, 0, 1 << 30), ("fe80::1", 5)),
+        ):
+            self.assertEqual(batch_port._source(addr), source)
+
     async def test_one_turn_reads_what_is_there_and_stops_for_others(self) -> None:
         collector = Collector(8)
         port = self.listen(collector)

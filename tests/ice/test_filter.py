@@ -231,6 +231,13 @@ class LinkLocalTests(SynchronousTestCase):
         self.assertFalse(make_filter(address).admits(address))
         self.assertFalse(make_filter(PEER, same_lan=True).admits(address))
 
+    def test_with_a_scope_it_is_only_where_the_peer_was_heard(self) -> None:
+        heard = HostPort("fe80::1%eth0", 4000)
+        self.assertTrue(make_filter(heard, same_lan=True).admits(heard))
+        self.assertFalse(make_filter(heard).admits(heard))
+        for other in ("fe80::2%eth0", "fe80::1%eth1", "fe80::1"):
+            self.assertFalse(make_filter(heard, same_lan=True).admits(HostPort(other, 4000)))
+
 
 class LoopbackTests(SynchronousTestCase):
     loopback = st.one_of(addresses_in(*LOOPBACK_IPV4), st.just("::1"))

@@ -87,6 +87,19 @@ class SwitchTests(TestCase):
         self.assertEqual(peers.results(), [])
         self.assertEqual(pinging.results()[0]["path"]["kind"], "lan")
 
+    async def test_link_local_addresses_are_enough(self) -> None:
+        for machine in self.lab.machines:
+            machine.run(["ip", "-4", "address", "flush", "dev", INTERFACE])
+        listening = self.start_p2p(self.right, "listen", "x")
+        ready = await listening.event("ready")
+        connecting = self.start_p2p(self.left, "connect", ready["peer"], "x")
+        connected = await connecting.event("connected")
+        self.assertEqual(connected["path"]["kind"], "lan")
+        self.assertTrue(connected["path"]["remote"].startswith("[fe80::"), connected)
+        self.assertIn(f"%{INTERFACE}]:", connected["path"]["remote"])
+        connecting.transport.write(bytes(1 << 20))
+        await listening.received(1 << 20)
+
     async def test_send_and_receive(self) -> None:
         (self.folder / "big").write_bytes(os.urandom(SIZE))
         sender = self.start_p2p(self.left, "send", str(self.folder / "big"))

@@ -54,7 +54,15 @@ class LocalCandidatesTests(SynchronousTestCase):
         self.candidates.refresh([SOCKET])
         near = ["192.168.1.77", "10.1.9.9", "::ffff:10.1.9.9", "fe80::77", "2a00:1::77"]
         far = ["192.168.2.77", "10.2.0.2", "2a00:2::77", "11.0.0.1", "host.example"]
+        near += ["fe80::77%eth0"]
+        far += ["fe80::77%eth1"]
         self.assertEqual([host for host in near + far if self.candidates.is_on_link(host)], near)
+
+    def test_an_address_with_a_scope_is_for_checks_and_told_nobody(self) -> None:
+        told = self.candidates.current()
+        more = [each for each in self.candidates.for_checks() if each not in told]
+        self.assertEqual([str(each.address) for each in more], ["[fe80::1%eth0]:4001"])
+        self.assertEqual([each.base for each in more], [SOCKET_IPV6])
 
     def test_where_trackers_see_a_socket_is_one_each_once(self) -> None:
         mapped, other = HostPort("11.1.0.2", 4000), HostPort("11.1.0.2", 4777)

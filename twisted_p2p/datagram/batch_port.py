@@ -117,7 +117,7 @@ class BatchPort:
             # Headers count too, lest a flood of empty datagrams should never end.
             budget -= len(data) + _HEADERS_SIZE
             try:
-                self._protocol.datagrams_received(_split(data, ancillary), addr[:2])
+                self._protocol.datagrams_received(_split(data, ancillary), _source(addr))
             except Exception:
                 self._log.failure("{protocol} failed", protocol=self._protocol)
 
@@ -140,6 +140,15 @@ def _bound_socket(interface: str, port: int, is_ipv6: bool) -> socket.socket:
         with suppress(OSError):
             bound.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
     return bound
+
+
+def _source(addr: tuple[Any, ...]) -> tuple[str, int]:
+    """Return a sender's host and port; a link-local host with the scope by which it is answered."""
+    host, port, *more = addr
+    if more and more[1]:
+        with suppress(OSError):  # the interface may be gone
+            return f"{host}%{socket.if_indextoname(more[1])}", port
+    return host, port
 
 
 def _split(data: bytes, ancillary: list[tuple[int, int, bytes]]) -> list[bytes]:

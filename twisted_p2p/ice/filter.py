@@ -145,12 +145,14 @@ class CandidateFilter:
         ``trackers`` those of the trackers.  ``same_lan`` says that the two are known to share a
         LAN: the one has heard the other there, at the addresses in ``peer_observed``.
         """
+        peer_observed = list(peer_observed)
         own, peer = _canonical(own_observed), _canonical(peer_observed)
         own_scopes = {_scope(address) for address in own}
         self._observed = {_site(address) for address in peer}
         self._trackers = {(canonical_address(host), port) for host, port in trackers}
         self._loopback = AddressScope.LOOPBACK in own_scopes & {_scope(a) for a in peer}
         self._same_lan = same_lan
+        self._scoped = {address.host for address in peer_observed if "%" in address.host}
         self._private = (
             same_lan
             or self._loopback  # on one host
@@ -159,7 +161,12 @@ class CandidateFilter:
         self._in_private_network = AddressScope.PRIVATE in own_scopes
 
     def admits(self, address: HostPort) -> bool:
-        """Return whether packets may be sent to this address because the peer says so."""
+        """Return whether packets may be sent to this address because the peer says so.
+
+        An address with a scope is one of this host's own words, which no peer can say.
+        """
+        if "%" in address.host:
+            return self._same_lan and address.host in self._scoped
         canonical = canonical_address(address.host)
         if (
             canonical is None

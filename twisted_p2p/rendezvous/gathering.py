@@ -21,6 +21,7 @@ class LocalCandidates:
         self._interfaces = interfaces
         self._links: list[IPv4Interface | IPv6Interface] = []
         self._hosts: list[str] = []
+        self._scoped_hosts: list[str] = []
         self._sockets: Sequence[HostPort] = ()
         self._mapped: dict[tuple[str, Hashable], HostPort] = {}
 
@@ -31,10 +32,15 @@ class LocalCandidates:
         """
         before = self._links
         self._sockets = sockets
+        interfaces = list(self._interfaces())
         self._links = [
-            ip_interface(address)
-            for interface in self._interfaces()
-            for address in interface.addresses
+            ip_interface(address) for interface in interfaces for address in interface.addresses
+        ]
+        self._scoped_hosts = [
+            f"{own.ip}%{interface.name}"
+            for interface in interfaces
+            for own in map(ip_interface, interface.addresses)
+            if _needs_scope(own)
         ]
         self._hosts = [str(link.ip) for link in self._links if _is_reachable(link)]
         if self._links != before:
@@ -57,6 +63,9 @@ class LocalCandidates:
 
     def is_on_link(self, host: str) -> bool:
         """Return whether an address is of a network that this host is in: no router is between."""
+        _, has_scope, scope = host.partition("%")
+        if has_scope:
+            return any(own.endswith(f"%{scope}") for own in self._scoped_hosts)
         address = canonical_address(host)
         return address is not None and any(address in link.network for link in self._links)
 
@@ -79,6 +88,18 @@ class LocalCandidates:
                 )
             )
         return candidates
+
+    def for_checks(self) -> list[Candidate]:
+        """Return all candidates, those too that mean something on one link and are told nobody."""
+        return [
+            *self.current(),
+            *(
+                Candidate.host(HostPort(host, socket.port), base=socket, local_preference=0)
+                for socket in self._sockets
+                for host in self._scoped_hosts
+                if socket.is_ipv6
+            ),
+        ]
 
     def side(self) -> Side:
         """Return what is known of where this node is."""
@@ -103,5 +124,8 @@ class LocalCandidates:
 def _is_reachable(link: IPv4Interface | IPv6Interface) -> bool:
     """Return whether another host may send to this address without a scope."""
     address = link.ip
-    needs_scope = address.version == 6 and address.is_link_local
-    return not (address.is_loopback or address.is_unspecified or needs_scope)
+    return not (address.is_loopback or address.is_unspecified or _needs_scope(link))
+
+
+def _needs_scope(link: IPv4Interface | IPv6Interface) -> bool:
+    return link.version == 6 and link.ip.is_link_local

@@ -74,7 +74,7 @@ class SessionTable:
             new_transaction_id=lambda: tag + self._random_bytes(_TRANSACTION_ID_SIZE - _TAG_SIZE),
             random=lambda: int.from_bytes(self._random_bytes(4), "big") / 2**32,
         )
-        for candidate in self._candidates.current():
+        for candidate in self._candidates.for_checks():
             agent.add_local_candidate(candidate)
 
         session = PeerSession(
@@ -101,7 +101,7 @@ class SessionTable:
     def candidates_changed(self) -> None:
         """Let every session use the candidates that were found since it began."""
         for session in list(self._by_session_id.values()):
-            session.we_are_at(self._candidates.current())
+            session.we_are_at(self._candidates.for_checks())
 
     def live(self) -> list[PeerSession]:
         """Return the sessions that have a path, or had one."""
