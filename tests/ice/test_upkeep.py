@@ -15,20 +15,35 @@ SOCKET = HostPort("0.0.0.0", 4000)
 
 
 class PacerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.pacer = Pacer(pace=0.02, limit=3)
+
     def test_an_address_has_so_many_probes_and_no_more(self) -> None:
-        pacer = Pacer(pace=0.02, limit=3)
-        first, second = HostPort("11.0.2.1", 1), HostPort("11.0.2.1", 2)
+        first, second = make_pair(1), make_pair(2)
         for _ in range(3):
-            self.assertFalse(pacer.is_spent(first))
-            pacer.probed(first, 0.0)
-        self.assertTrue(pacer.is_spent(first))
-        self.assertFalse(pacer.is_spent(second))
+            self.assertFalse(self.pacer.is_spent(first))
+            self.pacer.probed(first, 0.0)
+        self.assertTrue(self.pacer.is_spent(first))
+        self.assertFalse(self.pacer.is_spent(second))
 
     def test_all_addresses_share_one_pace(self) -> None:
-        pacer = Pacer(pace=0.02, limit=3)
-        self.assertLess(pacer.next_slot, 0.0)
-        pacer.probed(HostPort("11.0.2.1", 1), 5.0)
-        self.assertEqual(pacer.next_slot, 5.02)
+        first, second = make_pair(1), make_pair(2)
+        first.start(5.0)
+        second.start(5.0)
+        self.assertEqual(self.pacer.due_at(first), 5.0)
+        self.pacer.probed(first, 5.0)
+        self.assertEqual(self.pacer.due_at(second), 5.02)
+
+    def test_where_the_peer_was_heard_only_the_pair_counts(self) -> None:
+        pair = make_pair(1)
+        pair.is_authenticated = True
+        pair.start(5.0)
+        for pair.probes in range(3):
+            self.assertFalse(self.pacer.is_spent(pair))
+            self.pacer.probed(pair, 5.0)
+        self.assertEqual(self.pacer.due_at(pair), 5.0)
+        pair.probes = 3
+        self.assertTrue(self.pacer.is_spent(pair))
 
 
 class FollowingTests(SynchronousTestCase):

@@ -24,7 +24,7 @@ from typing import cast
 from twisted_p2p.addresses import DatagramPath, HostPort
 from twisted_p2p.datagram.machine import Address, Datagrams
 from twisted_p2p.errors import MalformedMessage
-from twisted_p2p.ice.candidate import Candidate, CandidateType, candidate_priority
+from twisted_p2p.ice.candidate import Candidate
 from twisted_p2p.ice.checklist import CandidatePair, Checklist, PairState
 from twisted_p2p.ice.checks import KNOWN_ATTRIBUTES, NOMINATION, Check, Checks
 from twisted_p2p.ice.consent import Consent
@@ -172,11 +172,8 @@ class ICEAgent:
     @property
     def mapped_addresses(self) -> dict[DatagramPath, HostPort]:
         """Where the peer sees our sockets, by path, as far as its answers told."""
-        return {
-            pair.path: pair.mapped_address
-            for pair in self._checklist.pairs.values()
-            if pair.mapped_address
-        }
+        pairs = self._checklist.pairs.items()
+        return {path: pair.mapped_address for path, pair in pairs if pair.mapped_address}
 
     def is_authentic(self, message: STUNMessage) -> bool:
         """Return whether the integrity of a message is the peer's; nothing else is looked at."""
@@ -212,7 +209,11 @@ class ICEAgent:
             self._end(ConnectivityFailed(tuple(checked)))
         else:
             for pair in list(self._checklist.pairs.values()):
-                if pair.next_probe is not None and pair.next_probe <= now and self._is_spent(pair):
+                if (
+                    pair.next_probe is not None
+                    and pair.next_probe <= now
+                    and self._pacer.is_spent(pair)
+                ):
                     self._give_up(pair, now)
             self._nomination.handle_timer(now)
 
@@ -221,7 +222,7 @@ class ICEAgent:
         if self._closed:
             return None
         deadlines = [self._fail_at, self._consent.get_timer(), self._nomination.get_timer()]
-        deadlines += map(self._due_at, self._checklist.pairs.values())
+        deadlines += map(self._pacer.due_at, self._checklist.pairs.values())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def datagrams_to_send(self, now: float) -> Datagrams:
@@ -245,12 +246,11 @@ class ICEAgent:
             pair.next_probe = now + gaps[min(pair.probes, len(gaps) - 1)]
             pair.probes += 1
             pair.probes_in_all += 1
-            if not pair.is_authenticated:
-                self._pacer.probed(pair.path.remote, now)
+            self._pacer.probed(pair, now)
             self._send_check(pair, now)
 
     def _next_pair(self, now: float) -> CandidatePair | None:
-        """Return the pair to probe now, first rounds first, then who waits longest."""
+        """Return the pair to probe now, or None."""
         floor = -1
         if self._selected is not None and now >= self._searching_until:
             floor = self._selected.priority(self.controlling)
@@ -258,25 +258,11 @@ class ICEAgent:
         due = (
             pair
             for pair in self._checklist.pairs.values()
-            if (due_at := self._due_at(pair)) is not None
+            if (due_at := self._pacer.due_at(pair)) is not None
             and due_at <= now
-            and not self._is_spent(pair)
+            and not self._pacer.is_spent(pair)
         )
-        return min(due, key=self._turn, default=None)
-
-    def _turn(self, pair: CandidatePair) -> tuple[bool, float, int]:
-        is_repetition = pair.state is PairState.IN_PROGRESS
-        return is_repetition, pair.next_probe or 0.0, -pair.priority(self.controlling)
-
-    def _due_at(self, pair: CandidatePair) -> float | None:
-        if pair.next_probe is None or pair.is_authenticated or self._is_spent(pair):
-            return pair.next_probe
-        return max(pair.next_probe, self._pacer.next_slot)
-
-    def _is_spent(self, pair: CandidatePair) -> bool:
-        if pair.probes > len(self._settings.probe_gaps):
-            return True
-        return not pair.is_authenticated and self._pacer.is_spent(pair.path.remote)
+        return min(due, key=lambda pair: pair.turn(self.controlling), default=None)
 
     def _send_consent_check(self, now: float) -> None:
         if self._selected and self._consent.is_check_due(now):
@@ -285,9 +271,7 @@ class ICEAgent:
 
     def _send_check(self, pair: CandidatePair, now: float) -> None:
         check = Check(pair.path, now, self.controlling, self._number_for(pair))
-        local_preference = pair.local.priority >> 8 & 0xFFFF
-        priority = candidate_priority(CandidateType.PEER_REFLEXIVE, local_preference)
-        self._outgoing.append((self._checks.request(check, priority), pair.path))
+        self._outgoing.append((self._checks.request(check, pair.reflexive_priority), pair.path))
 
     def _answer(self, response: STUNMessage, path: DatagramPath) -> None:
         self._outgoing.append((self._checks.answer(response), path))

@@ -15,7 +15,7 @@ from typing import Literal
 from attrs import define
 
 from twisted_p2p.addresses import DatagramPath, HostPort
-from twisted_p2p.ice.candidate import Candidate, CandidateType
+from twisted_p2p.ice.candidate import Candidate, CandidateType, candidate_priority
 
 Refusal = Literal["known_candidate", "too_many_candidates", "too_many_addresses", "unknown_socket"]
 
@@ -73,6 +73,17 @@ class CandidatePair:
         local, remote = self.local.priority, self.remote.priority
         first, second = (local, remote) if controlling else (remote, local)
         return (min(first, second) << 32) + 2 * max(first, second) + (first > second)
+
+    @property
+    def reflexive_priority(self) -> int:
+        """The priority of the candidate that the peer may learn from a check (section 7.1.1)."""
+        local_preference = self.local.priority >> 8 & 0xFFFF
+        return candidate_priority(CandidateType.PEER_REFLEXIVE, local_preference)
+
+    def turn(self, controlling: bool) -> tuple[bool, float, int]:
+        """Return what sorts pairs to be probed: first rounds first, then who waits longest."""
+        is_repetition = self.state is PairState.IN_PROGRESS
+        return is_repetition, self.next_probe or 0.0, -self.priority(controlling)
 
     def start(self, now: float) -> None:
         """Begin to check this pair, or begin again."""

@@ -9,26 +9,37 @@ from __future__ import annotations
 from collections import Counter
 
 from twisted_p2p.addresses import HostPort
+from twisted_p2p.ice.checklist import CandidatePair
 
 
 class Pacer:
     """Counts and spaces the probes to addresses that never answered."""
 
     def __init__(self, *, pace: float, limit: int) -> None:
+        """Space them by ``pace`` seconds, and allow ``limit`` of them to an address or a pair."""
         self.next_slot = float("-inf")
         """When the next such probe may leave."""
         self._pace = pace
         self._limit = limit
         self._sent: Counter[HostPort] = Counter()
 
-    def is_spent(self, remote: HostPort) -> bool:
-        """Return whether this address, from whatever socket, has had all its probes."""
-        return self._sent[remote] >= self._limit
+    def is_spent(self, pair: CandidatePair) -> bool:
+        """Return whether a pair has had all its probes, or a stranger's address from any socket."""
+        if pair.probes >= self._limit:
+            return True
+        return not pair.is_authenticated and self._sent[pair.path.remote] >= self._limit
 
-    def probed(self, remote: HostPort, now: float) -> None:
-        """Count a probe that leaves now."""
-        self._sent[remote] += 1
-        self.next_slot = now + self._pace
+    def due_at(self, pair: CandidatePair) -> float | None:
+        """Return when the next probe of a pair may leave, or when to give up if it is spent."""
+        if pair.next_probe is None or pair.is_authenticated or self.is_spent(pair):
+            return pair.next_probe
+        return max(pair.next_probe, self.next_slot)
+
+    def probed(self, pair: CandidatePair, now: float) -> None:
+        """Count a probe that leaves now; one to where the peer has been heard needs no brake."""
+        if not pair.is_authenticated:
+            self._sent[pair.path.remote] += 1
+            self.next_slot = now + self._pace
 
 
 class Following:
