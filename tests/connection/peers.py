@@ -54,6 +54,14 @@ class Recorder(Protocol):
         return self.transport
 
 
+class Aborting(Recorder):
+    """Wants nothing of whoever has come."""
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.stream.abortConnection()
+
+
 @implementer(IHalfCloseableProtocol)
 class HalfCloseable(Recorder):
     def readConnectionLost(self) -> None:

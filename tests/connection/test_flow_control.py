@@ -7,9 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_p2p.connection.flow_control import (
     INITIAL_WINDOW,
     LARGEST_WINDOW,
+    LONGEST_OPENING,
     SHARED_GROWTH,
     GrowthBudget,
     ReceiveWindow,
+    UnansweredBudget,
 )
 
 
@@ -69,3 +71,17 @@ class ReceiveWindowTests(SynchronousTestCase):
                 limit = granted or limit
             if consumed == sent:
                 self.assertGreater(limit, sent)
+
+
+class UnansweredBudgetTests(SynchronousTestCase):
+    def test_it_asks_once_when_no_stream_can_be_opened_any_more(self) -> None:
+        asked: list[int] = []
+        budget = UnansweredBudget(1_000, lambda: asked.append(1))
+        budget.spend(1_000 - LONGEST_OPENING)
+        self.assertEqual((budget.bound(5_000), asked), (LONGEST_OPENING, []))
+        budget.spend(1)
+        budget.spend(LONGEST_OPENING - 1)
+        self.assertEqual((budget.bound(5_000), asked), (0, [1]))
+        budget.lift()
+        budget.spend(5_000)
+        self.assertEqual((budget.bound(5_000), asked), (5_000, [1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import ILoggingContext
 from twisted.python.log import ILogContext, context
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,7 +13,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.connection.link import RESPONDER
-from tests.connection.peers import EarlyMade, Made, Peers, Recorder
+from tests.connection.peers import Aborting, EarlyMade, Made, Peers, Recorder
 from twisted_p2p.connection.stream import PULLS_PER_TURN
 from twisted_p2p.errors import PeerRefused
 from twisted_p2p.interfaces import IPeerFactory
@@ -130,7 +131,7 @@ class Undecided(Made):
 
 
 class SayingAndLeavingTests(SynchronousTestCase):
-    """One that leaves at once is done only when the peer has taken the stream, or refused it."""
+    """One that leaves at once is done only when the peer has taken the stream, or never will."""
 
     def open(self) -> tuple[Peers, Made, Made, Deferred[bool], Deferred[Any]]:
         decision: Deferred[bool] = Deferred()
@@ -157,3 +158,12 @@ class SayingAndLeavingTests(SynchronousTestCase):
         peers.run(1.0)
         self.failureResultOf(opened, PeerRefused)
         self.assertEqual(factory.one.log, ["made", "lost PeerRefused"])
+
+    def test_a_stream_that_is_given_up_before_the_peer_said_that_it_takes_it(self) -> None:
+        peers, service, factory, decision, opened = self.open()
+        service.kind = Aborting
+        decision.callback(True)
+        peers.run(1.0)
+        self.failureResultOf(opened, ConnectionLost)
+        self.assertEqual(service.one.log, ["made", "lost ConnectionAborted"])
+        self.assertEqual(factory.one.log, ["made", "lost ConnectionLost"])

@@ -7,7 +7,16 @@ from twisted.internet.error import ConnectionAborted, ConnectionLost, NoProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.connection.link import STRANGER
-from tests.connection.peers import PATH, EarlyMade, HalfCloseable, Made, Owner, Peers, Recorder
+from tests.connection.peers import (
+    PATH,
+    Aborting,
+    EarlyMade,
+    HalfCloseable,
+    Made,
+    Owner,
+    Peers,
+    Recorder,
+)
 from twisted_p2p.connection.quic import HANDSHAKE_TIMEOUT
 from twisted_p2p.connection.quic_connection import LINGER
 from twisted_p2p.connection.quic_router import destination_connection_id
@@ -206,16 +215,32 @@ class RefusingTests(SynchronousTestCase):
         self.assertEqual(factory.running, 0)
 
     def test_the_peer_may_give_up_before_it_answered(self) -> None:
-        class Aborting(Recorder):
-            def connectionMade(self) -> None:
-                super().connectionMade()
-                self.stream.abortConnection()
-
         peers = joined()
         peers.server.services["service"] = Made(Aborting)
         result, factory = self.refused(peers)
         self.failureResultOf(result, ConnectionLost)
         self.assertEqual(factory.made, [])
+
+    def test_what_was_sent_and_never_answered_does_not_keep_others_from_opening(self) -> None:
+        class Writing(Recorder):
+            def connectionMade(self) -> None:
+                self.stream.write(bytes(100_000))
+
+        class WritingAndLeaving(Writing):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                peers.clock.callLater(0.0, self.stream.abortConnection)
+
+        for kind in (Writing, WritingAndLeaving):
+            peers = Peers()
+            peers.server.services["service"] = Made(Aborting)
+            peers.server.services["other"] = Made()
+            given_up = peers.client.connection.open_stream("service", EarlyMade(kind))
+            peers.run(1.0)
+            self.failureResultOf(given_up, ConnectionLost, ConnectionAborted)
+            opened = peers.client.connection.open_stream("other", Made())
+            peers.run(1.0)
+            self.assertEqual(self.successResultOf(opened).log, ["made"])
 
 
 class CancellingTests(SynchronousTestCase):

@@ -193,6 +193,23 @@ class EndingTests(SynchronousTestCase):
         names = [name for name in link.client.names() if name.startswith("Stream")]
         self.assertEqual(names, ["StreamAccepted", "StreamDelivered"])
 
+    def test_a_delivery_is_told_without_a_reply_that_was_given_up(self) -> None:
+        def accept(side: Side, event: StreamOpened) -> None:
+            side.machine.streams.accept(event.stream_id)
+            side.machine.streams.reset(event.stream_id)
+
+        for size in (0, 100_000):
+            link = joined()
+            link.accept = accept
+            stream_id = link.client.open()
+            link.client.send(stream_id, bytes(size), end=True)
+            link.run(2.0)
+            names = [name for name in link.client.names() if name.startswith("Stream")]
+            self.assertEqual(names[-1], "StreamDelivered")
+            self.assertIn("StreamReset", names)
+            self.assertNotIn("StreamAccepted", names)
+            self.assertEqual([len(side.machine.streams) for side in link.sides], [0, 0])
+
     def test_a_stream_given_up_is_reset_for_the_peer(self) -> None:
         link, stream_id = with_stream()
         link.client.machine.streams.abandon(stream_id)

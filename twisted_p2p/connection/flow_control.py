@@ -12,7 +12,11 @@ of a connection together is bounded, as a peer might open many and our applicati
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import define, field
+
+from twisted_p2p.connection.wire import LONGEST_TEXT
 
 INITIAL_WINDOW = 128 * 1024
 """Bytes that a sender may send on a new stream before the receiver said anything."""
@@ -22,6 +26,16 @@ LARGEST_WINDOW = 4 * 1024 * 1024
 
 SHARED_GROWTH = 16 * 1024 * 1024
 """Bytes by which all windows of a connection together may outgrow the initial ones."""
+
+UNANSWERED_LIMIT = 32 * 1024
+"""Bytes that the initiator sends on all streams before it has heard the responder.
+
+The responder holds no more than twice that before the proof verified, and the proof may be lost
+once.  Congestion control allows 12,000 in the first round trip anyway.
+"""
+
+LONGEST_OPENING = LONGEST_TEXT + 2
+"""Bytes by which a stream is opened, at most."""
 
 
 @define
@@ -64,3 +78,30 @@ class ReceiveWindow:
         """Give back what the window had grown by; nothing more arrives."""
         self._budget.left += self._window - INITIAL_WINDOW
         self._window = INITIAL_WINDOW
+
+
+@define
+class UnansweredBudget:
+    """What may be sent on all streams of a connection until the peer has been heard, in bytes.
+
+    ``ask`` is called when too little is left to open a stream: the peer must say something then,
+    and may have no other reason to, since every stream may have been given up meanwhile.
+    """
+
+    _left: int | None
+    _ask: Callable[[], object]
+
+    def bound(self, size: int) -> int:
+        """Return how many of so many bytes may be sent now."""
+        return size if self._left is None else min(size, self._left)
+
+    def spend(self, size: int) -> None:
+        """Take it that so many bytes are sent."""
+        if self._left is not None:
+            before, self._left = self._left, self._left - size
+            if self._left < LONGEST_OPENING <= before:
+                self._ask()
+
+    def lift(self) -> None:
+        """Let any number of bytes be sent from now on: the peer has been heard."""
+        self._left = None

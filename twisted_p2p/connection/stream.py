@@ -240,8 +240,9 @@ class PeerStream:
 
     def reset_arrived(self) -> None:
         """Take it that the peer gave up sending."""
-        # Once this side is leaving it matters only what becomes of what it sent.
-        if not self.disconnecting:
+        # Once this side is leaving it matters only what becomes of what it sent, and whether the
+        # peer took the stream: of that no word will come any more.
+        if not self.disconnecting or not self.is_answered:
             self.lose(failure_of(ConnectionLost("The peer gave up the stream.")))
 
     def stop_arrived(self) -> None:

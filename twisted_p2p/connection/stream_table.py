@@ -25,15 +25,22 @@ from twisted_p2p.connection.events import (
     StreamStopped,
     StreamWritable,
 )
-from twisted_p2p.connection.flow_control import INITIAL_WINDOW, GrowthBudget, ReceiveWindow
+from twisted_p2p.connection.flow_control import (
+    INITIAL_WINDOW,
+    LONGEST_OPENING,
+    UNANSWERED_LIMIT,
+    GrowthBudget,
+    ReceiveWindow,
+    UnansweredBudget,
+)
 from twisted_p2p.connection.quic_library import QUICLibrary
 from twisted_p2p.connection.stream_ids import UnopenedStreams
 from twisted_p2p.connection.wire import (
-    LONGEST_TEXT,
     ControlMessage,
     Credit,
     Delivered,
     End,
+    Ping,
     Reply,
     decode_opening,
     decode_reply,
@@ -47,13 +54,6 @@ CONTROL_STREAM = 0
 
 SEND_QUEUE = 256 * 1024
 """Bytes of one stream that may wait in the library; enough for it never to run dry in between."""
-
-UNANSWERED_LIMIT = 32 * 1024
-"""Bytes that the initiator sends on all streams before it has heard the responder.
-
-The responder holds no more than twice that before the proof verified, and the proof may be lost
-once.  Congestion control allows 12,000 in the first round trip anyway.
-"""
 
 _ABANDONED = 1
 """The QUIC error code of streams given up; it carries no meaning."""
@@ -108,8 +108,9 @@ class StreamTable:
         self._gathering: list[_Stream] = []
         self._budget = GrowthBudget()
         self._unopened = UnopenedStreams(peer_is_client=not is_client)
-        self._heard = not is_client
-        self._unanswered = 0
+        self._unanswered = UnansweredBudget(
+            UNANSWERED_LIMIT if is_client else None, lambda: send_control(Ping(0))
+        )
         self._open_wanted = False
 
     def __len__(self) -> int:
@@ -147,7 +148,7 @@ class StreamTable:
             return None
         self._streams[stream_id] = _Stream(stream_id, True, ReceiveWindow(self._budget))
         self._native.send_stream_data(stream_id, opening)
-        self._unanswered += len(opening)
+        self._unanswered.spend(len(opening))
         return stream_id
 
     def accept(self, stream_id: int) -> None:
@@ -178,7 +179,7 @@ class StreamTable:
         if size > 0:
             self._native.send_stream_data(stream_id, memoryview(data)[:size])
             stream.sent += size
-            self._unanswered += size
+            self._unanswered.spend(size)
         if size < len(data):
             self._blocked[stream_id] = stream
         return max(size, 0)
@@ -237,7 +238,7 @@ class StreamTable:
 
     def peer_heard(self) -> None:
         """Lift the limit on what is sent before the responder said anything."""
-        self._heard = True
+        self._unanswered.lift()
 
     def data_received(self, stream_id: int, data: bytes, ended: bool) -> None:
         """Take what the library received on a stream."""
@@ -289,7 +290,7 @@ class StreamTable:
         """Return the ID that a stream gets if it is opened now, or None."""
         if self._library is None:
             return None
-        if not self._heard and self._unanswered + LONGEST_TEXT + 2 > UNANSWERED_LIMIT:
+        if self._unanswered.bound(LONGEST_OPENING) < LONGEST_OPENING:
             return None
         return self._library.next_stream_id()
 
@@ -299,7 +300,7 @@ class StreamTable:
     def _room(self, stream: _Stream) -> int:
         """Return how many bytes a stream takes now; it may be negative."""
         room = min(stream.send_limit - stream.sent, SEND_QUEUE - self._queued(stream))
-        return room if self._heard else min(room, UNANSWERED_LIMIT - self._unanswered)
+        return self._unanswered.bound(room)
 
     def _known(self, stream_id: int) -> _Stream | None:
         """Return a stream's state, made for a stream that the peer opens by this."""
@@ -404,6 +405,7 @@ class StreamTable:
             self._reset(stream)
         elif not stream.discarding:
             self._emit(StreamReset(stream.stream_id))
+        self._confirm(stream)
         self._forget_if_finished(stream)
 
     def _end(self, stream: _Stream) -> None:
@@ -412,9 +414,9 @@ class StreamTable:
         self._confirm(stream)
 
     def _confirm(self, stream: _Stream) -> None:
-        """Tell of a delivery, but never before the reply: an end may overtake that."""
-        replied = stream.preface is None or not stream.opened_here
-        if stream.delivered and replied and stream.sending is _Sending.ENDED:
+        """Tell of a delivery, but not before a reply that may still come: ends may overtake it."""
+        awaits_reply = stream.opened_here and stream.preface is not None and stream.receiving
+        if stream.delivered and not awaits_reply and stream.sending is _Sending.ENDED:
             stream.sending = _Sending.DONE
             self._native.send_stream_data(stream.stream_id, b"", True)
             self._emit(StreamDelivered(stream.stream_id))
