@@ -66,7 +66,9 @@ class LocalCandidatesTests(SynchronousTestCase):
 
     def test_where_trackers_see_a_socket_is_one_each_once(self) -> None:
         mapped, other = HostPort("11.1.0.2", 4000), HostPort("11.1.0.2", 4777)
-        self.candidates.observed("11.9.0.1", SOCKET, mapped)
+        self.assertFalse(self.candidates.observed("11.9.0.1", SOCKET, other))
+        self.assertTrue(self.candidates.observed("11.9.0.1", SOCKET, mapped))
+        self.assertFalse(self.candidates.observed("11.9.0.1", SOCKET, mapped))
         self.candidates.observed("11.9.0.2", SOCKET, mapped)
         self.candidates.observed("11.9.0.3", SOCKET, other)
         self.assertEqual(self.addresses()[3:], [str(mapped), str(other)])

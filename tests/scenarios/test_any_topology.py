@@ -22,7 +22,7 @@ from twisted_p2p.errors import NoPath, P2PError, TrackerUnreachable
 from twisted_p2p.testing import PORT_TAKING, Link
 
 DIAL_TIME = 20.0
-"""Seconds that a dial takes at most, whatever comes of it."""
+"""Seconds that a dial takes at most, unless a path is found and lost before the peer accepts."""
 
 CONSENT_TIME = 30.0
 """Seconds after which nothing is sent to who has gone (promise 8)."""
@@ -97,7 +97,7 @@ class AnyTopologyTests(SynchronousTestCase):
         with scene.world:
             self.start(scene)
             scene.plan(faults)
-            outcome = self.dial(scene, sum(fault.seconds for fault in faults))
+            outcome = self.dial(scene, CONSENT_TIME + sum(fault.seconds for fault in faults))
             if isinstance(outcome, Recorder):
                 echoed = self.talk(scene, outcome, words, FATE_TIME + 2 * CONSENT_TIME)
                 self.assertTrue(echoed == sum(words) or outcome.lost, echoed)
@@ -114,17 +114,18 @@ class AnyTopologyTests(SynchronousTestCase):
         except TrackerUnreachable:
             assume(False)  # five packets in a row can be lost
 
-    def dial(self, scene: Scene, asleep: float = 0.0) -> Recorder | Exception:
+    def dial(self, scene: Scene, more: float = 0.0) -> Recorder | Exception:
         """Dial from left to right, and return what came of it, in time.
 
-        A clock that stands still, ``asleep`` seconds at most, does not see time pass.
+        Faults make it take ``more`` seconds: until it is known that the peer has gone, and while a
+        clock stands still.
         """
         world = scene.world
         began = world.now
         results: list[object] = []
         dialled = scene.left.connect(scene.right.peer_id, "echo", world.recorders())
         dialled.addBoth(results.append)
-        while not results and world.now < began + DIAL_TIME + asleep:
+        while not results and world.now < began + DIAL_TIME + more:
             world.run(0.05)
         self.assertTrue(results, "the dial goes on and on")
         [outcome] = results

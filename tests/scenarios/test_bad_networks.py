@@ -226,3 +226,18 @@ class RebindingTests(SynchronousTestCase):
         stalls.sort()
         self.assertGreater(len(stalls), 2)
         self.assertLess(stalls[int(0.95 * len(stalls))], 3.0, stalls)
+
+    def test_streams_go_on_from_a_port_that_the_other_nat_did_not_expect(self) -> None:
+        for seed in range(SEEDS):
+            for initiator_moves in (True, False):
+                with World(seed=seed) as world:
+                    left, right = world.add_node(PORT_RESTRICTED), world.add_node(PORT_RESTRICTED)
+                    world.start()
+                    world.listen(right)
+                    recorder = world.dial(left, right, greeting=b"one")
+                    world.run(1.0)
+                    world.rebind(world.hosts[left if initiator_moves else right])
+                    recorder.transport.write(b"two")
+                    # The tracker tells the node of its new port by the next keep-alive.
+                    world.run(27.0)
+                    self.assertEqual(recorder.received, b"onetwo")

@@ -46,9 +46,11 @@ class LocalCandidates:
         if self._links != before:
             self._mapped.clear()
 
-    def observed(self, tracker: str, socket: Hashable, mapped_address: HostPort) -> None:
-        """Remember where a tracker sees a socket; it replaces what it saw before."""
+    def observed(self, tracker: str, socket: Hashable, mapped_address: HostPort) -> bool:
+        """Remember where a tracker sees a socket; return whether it saw it elsewhere before."""
+        before = self._mapped.get((tracker, socket), mapped_address)
         self._mapped[tracker, socket] = mapped_address
+        return before != mapped_address
 
     @property
     def mapped_addresses(self) -> frozenset[HostPort]:

@@ -165,7 +165,9 @@ class MeetingPlace:
         self._remembered.remember(peer_id.public_key, address)
 
     def _observed(self, tracker: str, socket: Hashable, mapped_address: HostPort) -> None:
-        self._candidates.observed(tracker, socket, mapped_address)
+        if self._candidates.observed(tracker, socket, mapped_address) and self._moved_at is None:
+            # A NAT has forgotten this node, and now calls it by a name that peers' NATs refuse.
+            self._moved_at = self._now()
         self.sessions.candidates_changed()
         if self._moved_at is not None:
             # Only now trackers can introduce this node again, from where it is.
