@@ -11,7 +11,14 @@ from tests.scenarios.nats import can_meet
 from tests.scenarios.world import World
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.node.service import P2PNode
-from twisted_p2p.testing import LAN_LINK, Link, NATBehaviour, Network, SimulatedHost
+from twisted_p2p.testing import (
+    LAN_LINK,
+    PORT_TAKING,
+    Link,
+    NATBehaviour,
+    Network,
+    SimulatedHost,
+)
 from twisted_p2p.testing.peers import simulated_node
 from twisted_p2p.testing.servers import SimulatedTracker
 
@@ -45,6 +52,9 @@ class Topology:
         if self.is_one_network or (self.left.has_ipv6 and self.right.has_ipv6):
             return True
         if self.left.carrier or self.right.carrier:
+            return None
+        if self.left.nat == self.right.nat == PORT_TAKING:
+            # Who is checked before its own offer came has lost the port that it was known by.
             return None
         return can_meet(self.left.nat, self.right.nat)
 
