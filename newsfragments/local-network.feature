@@ -1,1 +1,1 @@
-Peers on one network find each other and connect with no tracker, no server and no configuration: ``p2p`` without ``--tracker``, ``P2PNode`` without trackers, and ``p2p:`` endpoint strings without ``tracker=``.
+Peers on one network find each other and connect with no tracker, no server and no configuration: ``p2p`` without ``--tracker``, ``P2PNode`` without trackers, and ``p2p:`` endpoint strings without ``tracker=``, unless ``P2P_LAN=no`` is in the environment.

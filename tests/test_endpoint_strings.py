@@ -254,6 +254,13 @@ class ParserTests(SynchronousTestCase):
         self.assertIs(last.node, one.node)
         verifyObject(IPeerDiscovery, last.node.lan)
 
+    def test_the_environment_says_whether_the_local_network_is_used_otherwise(self) -> None:
+        self.patch(os, "environ", {**os.environ, "P2P_LAN": "no"})
+        one: Any = parse_server(self.reactor, "one", identity=self.identity)
+        self.assertIsNone(one.node.lan)
+        other: Any = parse_server(self.reactor, "two", identity=self.identity, lan="yes")
+        verifyObject(IPeerDiscovery, other.node.lan)
+
     def test_the_node_runs_from_the_first_string_until_the_reactor_stops(self) -> None:
         endpoint: Any = parse_server(self.reactor, "echo", identity=self.identity)
         parse_server(self.reactor, "other", identity=self.identity)

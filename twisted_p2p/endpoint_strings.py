@@ -17,7 +17,13 @@ from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndp
 from .endpoints import PeerClientEndpoint, PeerServerEndpoint
 from .identity.peer_id import PeerID
 from .node.accepting import check_service
-from .node.defaults import default_identity_path, default_trackers, parse_trackers
+from .node.defaults import (
+    default_identity_path,
+    default_lan,
+    default_trackers,
+    parse_lan,
+    parse_trackers,
+)
 from .node.service import P2PNode
 from .node.sharing import shared_node
 
@@ -29,7 +35,7 @@ def parse_client(
     service: str = "",
     tracker: str = "",
     identity: str = "",
-    lan: str = "yes",
+    lan: str = "",
     **others: str,
 ) -> IStreamClientEndpoint:
     """Return the endpoint that a client string describes.
@@ -52,7 +58,7 @@ def parse_server(
     tracker: str = "",
     identity: str = "",
     allow: str = "",
-    lan: str = "yes",
+    lan: str = "",
     **others: str,
 ) -> IStreamServerEndpoint:
     """Return the endpoint that a server string describes; raises as `parse_client` does."""
@@ -72,8 +78,7 @@ def _refuse(more: Sequence[str], others: Mapping[str, str], form: str) -> None:
 
 
 def _node(reactor: Any, tracker: str, identity: str, lan: str) -> P2PNode:
-    if lan not in ("yes", "no"):
-        raise ValueError(f"lan={lan} is neither lan=yes nor lan=no")
+    uses_lan = parse_lan(lan) if lan else default_lan()
     trackers = parse_trackers(tracker) if tracker else default_trackers()
     path = identity or default_identity_path()
-    return shared_node(reactor, path, trackers, lan=lan == "yes")
+    return shared_node(reactor, path, trackers, lan=uses_lan)

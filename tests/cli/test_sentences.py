@@ -42,7 +42,7 @@ class SentenceTests(SynchronousTestCase):
         self.folder.mkdir(mode=0o700)
         self.identity = self.folder / "a.pem"
         self.own = str(load_or_create_identity(self.identity).peer_id)
-        environment = {key: value for key, value in os.environ.items() if key != "P2P_TRACKER"}
+        environment = {key: value for key, value in os.environ.items() if key[:4] != "P2P_"}
         self.patch(os, "environ", environment)
 
     def run_here(self, *words: str) -> tuple[ExitStatus, str, str]:
@@ -90,6 +90,12 @@ class SentenceTests(SynchronousTestCase):
         self.fails(["id"], "P2P_TRACKER: '::::' names no tracker; write HOST or HOST:PORT")
         os.environ["P2P_TRACKER"] = " , "
         self.fails(["--no-lan", "listen", "x"], "give --tracker")
+
+    def test_the_local_network_of_the_environment(self) -> None:
+        os.environ["P2P_LAN"] = "off"
+        self.fails(["id"], "P2P_LAN: 'off' is neither yes nor no")
+        os.environ["P2P_LAN"] = "no"
+        self.fails(["listen", "x"], "give --tracker")
 
     def test_peers_and_services(self) -> None:
         tracker = ["--tracker", "127.0.0.1"]

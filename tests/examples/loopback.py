@@ -49,6 +49,7 @@ class LoopbackCase(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
+        self.patch(os, "environ", {**os.environ, "P2P_LAN": "no"})
         self.folder = Path(self.mktemp())
         self.folder.mkdir(mode=0o700)
         web = "tcp:0:interface=127.0.0.1"

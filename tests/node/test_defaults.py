@@ -10,7 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_p2p.addresses import HostPort
 from twisted_p2p.node.defaults import (
     default_identity_path,
+    default_lan,
     default_trackers,
+    parse_lan,
     parse_tracker,
     parse_trackers,
 )
@@ -74,6 +76,17 @@ class TrackerTests(SynchronousTestCase):
         self.assertEqual(default_trackers(), [HostPort("a", 3478), HostPort("b", 5)])
         self.patch(os, "environ", {})
         self.assertEqual(default_trackers(), [])
+
+
+class LANTests(SynchronousTestCase):
+    def test_it_is_used_unless_the_environment_says_no(self) -> None:
+        for said, expected in (({}, True), ({"P2P_LAN": ""}, True), ({"P2P_LAN": "no"}, False)):
+            self.patch(os, "environ", said)
+            self.assertIs(default_lan(), expected)
+
+    def test_what_is_neither_yes_nor_no_is_refused_in_a_sentence(self) -> None:
+        error = self.assertRaises(ValueError, parse_lan, "off")
+        self.assertEqual(str(error), "'off' is neither yes nor no")
 
 
 class IdentityPathTests(SynchronousTestCase):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from ..addresses import HostPort
 from ..errors import P2PError
-from ..node.defaults import default_trackers, parse_tracker
+from ..node.defaults import default_lan, default_trackers, parse_tracker
 from .exit_status import ExitStatus, exit_status_of
 from .faults import InternalFault
 from .options import Options
 from .reporting import Reporter
+
+T = TypeVar("T")
 
 
 class _TrackerType(click.ParamType[HostPort]):
@@ -83,7 +86,7 @@ class _Commands(click.Group):
 @click.option(
     "--no-lan",
     is_flag=True,
-    help="Do not look for peers on the local network, nor be found there.",
+    help="Do not look for peers on the local network, nor be found there.  [default: from P2P_LAN]",
 )
 @click.option(
     "--unlinkable",
@@ -111,19 +114,20 @@ def p2p(
     context.obj = Options(
         reporter=Reporter(sys.stdout, sys.stderr, as_json),
         identity_path=identity,
-        trackers=trackers or tuple(_trackers_of_environment()),
+        trackers=trackers or tuple(_environment("P2P_TRACKER", default_trackers)),
         port=port,
-        lan=not no_lan,
+        lan=not no_lan and _environment("P2P_LAN", default_lan),
         unlinkable=unlinkable,
         verbose=verbose,
     )
 
 
-def _trackers_of_environment() -> list[HostPort]:
+def _environment(variable: str, read: Callable[[], T]) -> T:
+    """Return what an environment variable says, or end with a usage error."""
     try:
-        return default_trackers()
+        return read()
     except ValueError as error:
-        raise click.UsageError(f"P2P_TRACKER: {error}") from error
+        raise click.UsageError(f"{variable}: {error}") from error
 
 
 def run(arguments: Sequence[str]) -> ExitStatus:

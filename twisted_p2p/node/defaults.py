@@ -30,6 +30,24 @@ def default_trackers() -> list[HostPort]:
     return parse_trackers(os.environ.get("P2P_TRACKER", ""))
 
 
+def default_lan() -> bool:
+    """Return whether the local network is used: unless the variable ``P2P_LAN`` says ``no``.
+
+    :raises ValueError: with a sentence for the user, when it says something else than ``yes``.
+    """
+    return parse_lan(os.environ.get("P2P_LAN") or "yes")
+
+
+def parse_lan(text: str) -> bool:
+    """Return whether ``yes`` or ``no`` is meant.
+
+    :raises ValueError: with a sentence for the user, when it is neither.
+    """
+    if text not in ("yes", "no"):
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return text == "yes"
+
+
 def parse_trackers(text: str) -> list[HostPort]:
     """Return the trackers in comma-separated text.
 
