@@ -95,7 +95,8 @@ class CommandTestCase(TestCase):
         self.folder = Path(self.mktemp())
         self.folder.mkdir(mode=0o700)
         environment = {key: value for key, value in os.environ.items() if key != "P2P_TRACKER"}
-        self.patch(os, "environ", environment)
+        # The local network is not the tests' own.
+        self.patch(os, "environ", {**environment, "P2P_LAN": "no"})
 
     def start_tracker(self) -> HostPort:
         """Start a tracker on loopback and return its address."""
@@ -114,14 +115,10 @@ class CommandTestCase(TestCase):
         return HostPort(host, int(port))
 
     def start(self, *arguments: str, name: str = "a", stdin: bytes | None = b"") -> Command:
-        """Start ``p2p`` with an identity of this name; stdin stays open if it is None.
-
-        It leaves the local network alone, which is not the tests' own.
-        """
+        """Start ``p2p`` with an identity of this name; stdin stays open if it is None."""
         command = Command()
         identity = str(self.folder / f"{name}.pem")
-        words = [sys.executable, "-m", "twisted_p2p.cli", "--no-lan"]
-        words += ["--identity", identity, *arguments]
+        words = [sys.executable, "-m", "twisted_p2p.cli", "--identity", identity, *arguments]
         process = reactor.spawnProcess(command, sys.executable, words, os.environ)
 
         def kill() -> defer.Deferred[Outcome] | None:
