@@ -201,6 +201,7 @@ class World:
             call.cancel()
         for port in host.open_ports():
             host.unbind(port)
+        host.reactor._network_watchers.clear()
         host.stop_at_end.clear()
 
     def rebind(self, host: SimulatedHost) -> None:
